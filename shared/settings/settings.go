@@ -1,0 +1,37 @@
+// Package settings reads a process's settings from its environment: variables that begin with GATEHOUSE_.
+//
+// Settings are what an operator says about one process (where it listens, where NATS is). What an admin says
+// about sites and rules is configuration: it is in the log, never here.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Prefix of every variable.
+const Prefix = "GATEHOUSE_"
+
+// Load reads the settings T from environment variables given as os.Environ gives them. Fields are tagged as
+// github.com/caarlos0/env/v11 wants, without the prefix. The error names every variable that is wrong.
+func Load[T any](environ []string) (T, error) {
+	values := make(map[string]string, len(environ))
+	for _, e := range environ {
+		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, Prefix) && value != "" {
+			values[name] = value
+		}
+	}
+	var s T
+	err := env.ParseWithOptions(&s, env.Options{Environment: values, Prefix: Prefix})
+	if err == nil {
+		return s, nil
+	}
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return s, fmt.Errorf("settings: %w", err)
+	}
+	return s, fmt.Errorf("settings: %w", errors.Join(all.Errors...))
+}

@@ -1,0 +1,51 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Settings of a server; zero values mean the defaults.
+type Settings struct {
+	// HeaderTimeout bounds the reading of a request's header; default 10 s.
+	HeaderTimeout time.Duration
+	// Drain bounds how long running requests may take once the context has ended; default 20 s.
+	Drain time.Duration
+	// MaxHeaderBytes bounds a request's header; default 64 KiB.
+	MaxHeaderBytes int
+}
+
+// Serve answers on listener until ctx ends, then lets running requests end. There is no bound on bodies: an
+// upload may take as long as it takes.
+func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s Settings) error {
+	if s.HeaderTimeout == 0 {
+		s.HeaderTimeout = 10 * time.Second
+	}
+	if s.Drain == 0 {
+		s.Drain = 20 * time.Second
+	}
+	if s.MaxHeaderBytes == 0 {
+		s.MaxHeaderBytes = 64 << 10
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.MaxHeaderBytes,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
+	defer cancel()
+	err := server.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(fmt.Errorf("serve %s: requests still running after %s", listener.Addr(), s.Drain), server.Close())
+	}
+	return err
+}
