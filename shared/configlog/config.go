@@ -1,0 +1,205 @@
+package configlog
+
+import "strconv"
+
+// Config is the whole configuration, as the document of the admin API shows it.
+type Config struct {
+	Sites []Site `json:"sites"`
+	Audit Audit  `json:"audit"`
+}
+
+// Site is one product behind Gatehouse.
+type Site struct {
+	ID          string     `json:"id"`
+	Product     string     `json:"product"`      // jira, confluence, bitbucket
+	Hosts       []string   `json:"hosts"`        // lower case, without port; empty: any
+	ContextPath string     `json:"context_path"` // "" or "/jira"
+	BaseURL     string     `json:"base_url"`
+	Nodes       []Node     `json:"nodes"`
+	Enabled     bool       `json:"enabled"` // Enable REST API Authentication
+	Mode        string     `json:"mode"`    // enforce, observe
+	Methods     Methods    `json:"methods"`
+	APIPaths    []string   `json:"api_paths"`   // empty: the product's own list
+	TokenPaths  []string   `json:"token_paths"` // empty: the product's own list
+	Grant       string     `json:"grant"`       // client_credentials, authorization_code, jwt
+	Providers   []Provider `json:"providers"`
+	Upstream    Upstream   `json:"upstream"`
+	Directory   Directory  `json:"directory"`
+	Groups      Groups     `json:"groups"`
+	// TokenCreation is "Allow users to create Tokens".
+	TokenCreation bool        `json:"token_creation"`
+	Tokens        TokenLimits `json:"tokens"`
+	Sessions      Sessions    `json:"sessions"`
+	IP            IP          `json:"ip"`
+	// PublicRestricted is "Restrict Access to Public APIs", Bypass is "Bypass API Authentication".
+	PublicRestricted []string  `json:"public_restricted"`
+	Bypass           []string  `json:"bypass"`
+	RateLimit        RateLimit `json:"rate_limit"`
+	Stale            Stale     `json:"stale"`
+	Audit            Auditing  `json:"audit"`
+}
+
+// Node is one JVM that serves a site.
+type Node struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}
+
+// Methods are the kinds of credential a site takes.
+type Methods struct {
+	Basic        bool `json:"basic"`
+	OAuth        bool `json:"oauth"`
+	PAT          bool `json:"pat"`
+	APITokens    bool `json:"api_tokens"`
+	Links        bool `json:"links"`
+	ProductOAuth bool `json:"product_oauth"`
+}
+
+// Provider is an OAuth 2.0 identity provider a site trusts.
+type Provider struct {
+	ID                    string   `json:"id"`
+	Name                  string   `json:"name"`
+	Kind                  string   `json:"kind"`
+	Issuer                string   `json:"issuer"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	ClientID              string   `json:"client_id"`
+	ClientSecret          Secret   `json:"client_secret,omitzero"`
+	CallerAuth            string   `json:"caller_auth"`
+	Scope                 string   `json:"scope"`
+	RequiredScopes        []string `json:"required_scopes"`
+	Audience              string   `json:"audience"`
+	Clients               []Client `json:"clients"`
+	ServiceAccount        string   `json:"service_account"`
+	UsernameClaim         string   `json:"username_claim"`
+	Cache                 Cache    `json:"cache"`
+	AllowPlainHTTP        bool     `json:"allow_plain_http"`
+}
+
+// Client maps an OAuth client to the account its tokens act as.
+type Client struct {
+	ClientID       string `json:"client_id"`
+	ServiceAccount string `json:"service_account"` // empty: the provider's
+}
+
+// Cache says how long a provider's answer may be used, counted from the answer.
+type Cache struct {
+	MaxTTL      Duration `json:"max_ttl"`
+	NegativeTTL Duration `json:"negative_ttl"`
+}
+
+// Secret names a secret; the secret itself is never in a Config.
+type Secret struct {
+	Ref         string `json:"ref,omitempty"`         // with Version the key in bucket SECRETS
+	Version     uint32 `json:"version,omitempty"`     // counts the values this reference has had
+	Fingerprint string `json:"fingerprint,omitempty"` // keyed, hex
+	Env         string `json:"env,omitempty"`
+	File        string `json:"file,omitempty"`
+}
+
+// Upstream is how Gatehouse shows itself to the product.
+type Upstream struct {
+	Driver      string            `json:"driver"` // pat, basic, oauth1-2loi
+	Accounts    map[string]Secret `json:"accounts"`
+	ConsumerKey string            `json:"consumer_key,omitempty"`
+	PrivateKey  Secret            `json:"private_key,omitzero"`
+}
+
+// Directory is where groups are looked up.
+type Directory struct {
+	Source  string   `json:"source"` // product, crowd
+	URL     string   `json:"url"`
+	Account string   `json:"account"`
+	MaxAge  Duration `json:"max_age"`
+}
+
+// Groups are the group rules.
+type Groups struct {
+	Require       bool     `json:"require"`
+	Allowed       []string `json:"allowed"`
+	ReadOnly      []string `json:"read_only"`
+	TokenCreators []string `json:"token_creators"`
+}
+
+// TokenLimits bound API tokens.
+type TokenLimits struct {
+	MaxLifetime Duration `json:"max_lifetime"`
+	MaxPerUser  uint32   `json:"max_per_user"`
+}
+
+// Sessions say which rules bind browser sessions too.
+type Sessions struct {
+	IP     bool `json:"ip"`
+	Groups bool `json:"groups"`
+}
+
+// IP restricts by client address.
+type IP struct {
+	Restrict       bool     `json:"restrict"`
+	Allow          []string `json:"allow"`
+	ProxyHeader    string   `json:"proxy_header"`
+	TrustedProxies []string `json:"trusted_proxies"`
+}
+
+// RateLimit is so many requests in such a time, per credential.
+type RateLimit struct {
+	Enabled  bool     `json:"enabled"`
+	Requests uint64   `json:"requests"`
+	Per      Duration `json:"per"`
+}
+
+// Stale says how long a gateway that hears nothing goes on.
+type Stale struct {
+	Max    Duration `json:"max"`
+	Strict bool     `json:"strict"`
+}
+
+// Auditing says what of a site's calls is recorded.
+type Auditing struct {
+	Enabled         bool   `json:"enabled"`
+	Pages           bool   `json:"pages"`
+	Sync            string `json:"sync"`             // group, always
+	WhenUnavailable string `json:"when_unavailable"` // deny, allow
+}
+
+// Audit is what holds for the audit trail of the whole installation.
+type Audit struct {
+	Retention Retention `json:"retention"`
+}
+
+// Retention says how long the audit trail is kept; 0: without that bound.
+type Retention struct {
+	MaxDays    uint32   `json:"max_days"`
+	MaxEntries uint64   `json:"max_entries"`
+	Every      Duration `json:"every"`
+}
+
+// IsZero tells whether no secret is named; encoding/json's omitzero asks it.
+func (s Secret) IsZero() bool { return s == Secret{} }
+
+// Key is the secret's key in bucket SECRETS; empty for one that is not kept there.
+func (s Secret) Key() string {
+	if s.Ref == "" {
+		return ""
+	}
+	return s.Ref + "." + strconv.FormatUint(uint64(s.Version), 10)
+}
+
+// Site gives the site of that id, or nil.
+func (c *Config) Site(id string) *Site {
+	for i := range c.Sites {
+		if c.Sites[i].ID == id {
+			return &c.Sites[i]
+		}
+	}
+	return nil
+}
+
+// Provider gives the provider of that id, or nil.
+func (s *Site) Provider(id string) *Provider {
+	for i := range s.Providers {
+		if s.Providers[i].ID == id {
+			return &s.Providers[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package secret
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+// MaxBytes is the largest secret, long enough for a 16,384-bit private key in PEM.
+const MaxBytes = 16 << 10
+
+// EnvPrefix begins every variable an {env: NAME} may name, so that a configuration cannot read others.
+const EnvPrefix = "GATEHOUSE_SECRET_"
+
+// ErrAway says that a sealed secret could not be read because NATS is away.
+var ErrAway = errors.New("the bucket of sealed secrets cannot be reached") //nolint:gochecknoglobals // sentinel error
+
+// Sealer seals secrets; it cannot open them.
+type Sealer struct {
+	js         jetstream.JetStream
+	recipients map[Owner][]age.Recipient
+}
+
+// NewSealer reads the recipients in a keys folder.
+func NewSealer(js jetstream.JetStream, keysDir string) (*Sealer, error) {
+	recovery, err := readRecipient(keysDir, Recovery)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sealer{js: js, recipients: map[Owner][]age.Recipient{}}
+	for _, owner := range []Owner{Introspection, Gateway} {
+		r, err := readRecipient(keysDir, owner)
+		if err != nil {
+			return nil, err
+		}
+		s.recipients[owner] = []age.Recipient{r, recovery}
+	}
+	return s, nil
+}
+
+// Seal stores a secret for its owner under "ref.version". A key that is taken is an error: nothing is ever
+// overwritten.
+func (s *Sealer) Seal(ctx context.Context, owner Owner, key, value string) error {
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, s.recipients[owner]...)
+	if err != nil {
+		return fmt.Errorf("seal %s: %w", key, err)
+	}
+	if _, err := io.WriteString(w, value); err != nil {
+		return fmt.Errorf("seal %s: %w", key, err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("seal %s: %w", key, err)
+	}
+	bucket, err := s.js.KeyValue(ctx, topology.BucketSecrets)
+	if err != nil {
+		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
+	}
+	if _, err := bucket.Create(ctx, key, sealed.Bytes()); err != nil {
+		if errors.Is(err, jetstream.ErrKeyExists) {
+			return fmt.Errorf("seal %s: %w", key, err)
+		}
+		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
+	}
+	return nil
+}
+
+// Opener opens the secrets of one owner. It remembers the sealed form of what it has opened, so that it can
+// open it again while NATS is away. It is safe for concurrent use.
+type Opener struct {
+	js       jetstream.JetStream
+	identity age.Identity
+	environ  func(string) (string, bool)
+	filesDir string
+
+	mu     sync.Mutex
+	sealed map[string][]byte // by key
+}
+
+// NewOpener gives the opener of whoever holds identity. environ looks up {env: NAME}, filesDir is the only
+// folder {file: PATH} may read; empty: no file may be named.
+func NewOpener(js jetstream.JetStream, identity age.Identity, environ func(string) (string, bool), filesDir string) *Opener {
+	return &Opener{js: js, identity: identity, environ: environ, filesDir: filesDir, sealed: map[string][]byte{}}
+}
+
+// Open gives the secret. The error names the reference, the variable or the file, never the value.
+func (o *Opener) Open(ctx context.Context, s configlog.Secret) (string, error) {
+	switch {
+	case s.Env != "":
+		return o.openEnv(s.Env)
+	case s.File != "":
+		return o.openFile(s.File)
+	case s.Ref == "":
+		return "", errors.New("no secret is named")
+	}
+	key := s.Key()
+	sealed, err := o.fetch(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	r, err := age.Decrypt(bytes.NewReader(sealed), o.identity)
+	if err != nil {
+		return "", fmt.Errorf("open secret %s: sealed to another key, or damaged: %w", key, err)
+	}
+	value, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err != nil || len(value) > MaxBytes {
+		return "", fmt.Errorf("open secret %s: damaged or too large: %w", key, err)
+	}
+	return string(value), nil
+}
+
+func (o *Opener) openEnv(name string) (string, error) {
+	if !strings.HasPrefix(name, EnvPrefix) {
+		return "", fmt.Errorf("secret from variable %s: its name does not begin with %s", name, EnvPrefix)
+	}
+	value, ok := o.environ(name)
+	if !ok || value == "" {
+		return "", fmt.Errorf("secret from variable %s: not set", name)
+	}
+	return value, nil
+}
+
+func (o *Opener) openFile(name string) (string, error) {
+	if o.filesDir == "" {
+		return "", fmt.Errorf("secret from file %s: GATEHOUSE_SECRETS_DIR is not set", name)
+	}
+	root, err := os.OpenRoot(o.filesDir)
+	if err != nil {
+		return "", fmt.Errorf("secret from file %s: %w", name, err)
+	}
+	defer func() { _ = root.Close() }()
+	f, err := root.Open(filepath.Clean(name))
+	if err != nil {
+		return "", fmt.Errorf("secret from file %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	value, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err != nil || len(value) > MaxBytes {
+		return "", fmt.Errorf("secret from file %s: unreadable, or larger than %d bytes: %w", name, MaxBytes, err)
+	}
+	return strings.TrimRight(string(value), "\r\n"), nil
+}
+
+func (o *Opener) fetch(ctx context.Context, key string) ([]byte, error) {
+	o.mu.Lock()
+	sealed := o.sealed[key]
+	o.mu.Unlock()
+	if sealed != nil {
+		return sealed, nil
+	}
+	bucket, err := o.js.KeyValue(ctx, topology.BucketSecrets)
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w: %w", key, ErrAway, err)
+	}
+	entry, err := bucket.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w: %w", key, ErrAway, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sealed[key] = entry.Value()
+	return entry.Value(), nil
+}
+
+// Sealed gives the sealed form of everything opened so far, for a file that survives a restart.
+func (o *Opener) Sealed() map[string][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.sealed)
+}
+
+// Remember takes what Sealed gave.
+func (o *Opener) Remember(sealed map[string][]byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.Copy(o.sealed, sealed)
+}
+
+// Keep forgets every sealed secret whose key keep does not want.
+func (o *Opener) Keep(keep func(key string) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.sealed, func(key string, _ []byte) bool { return !keep(key) })
+}

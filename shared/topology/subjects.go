@@ -1,0 +1,54 @@
+package topology
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+)
+
+// Names of streams and buckets.
+const (
+	StreamConfig   = "CONFIG"
+	StreamTokens   = "TOKENS"
+	StreamAudit    = "AUDIT"
+	StreamRate     = "RATE"
+	BucketSecrets  = "SECRETS"
+	BucketGateways = "GATEWAYS"
+)
+
+// Subjects of requests and of live messages.
+const (
+	// ConfigReadLog is answered by config: commits by sequence, for a follower whose stream is damaged.
+	ConfigReadLog = "config.v1.readlog"
+	// Introspect and WhoAmI are answered by introspection.
+	Introspect = "identity.v1.introspect"
+	WhoAmI     = "identity.v1.whoami"
+	// Reserve is answered by ratelimit.
+	Reserve = "ratelimit.v1.reserve"
+	// AuditCommitted is told by the audit service to one gateway, whose id follows the dot.
+	AuditCommitted = "audit.committed"
+)
+
+// Queue groups: one instance of a service answers each request.
+const (
+	QueueConfig        = "config"
+	QueueIntrospection = "introspection"
+	QueueRateLimit     = "ratelimit"
+)
+
+// ConfigLog says where the configuration log is stored.
+func ConfigLog() eventlog.Stream {
+	return eventlog.Stream{Name: StreamConfig, Subject: "log.config", Live: "live.config"}
+}
+
+// AuditIn is the subject a gateway publishes its audit batches on.
+func AuditIn(gateway string) string { return "audit.in." + gateway }
+
+// GatewayBeat is the subject a gateway says on how it is; "*" for all of them.
+func GatewayBeat(gateway string) string { return "gateways.v1.beat." + gateway }
+
+// RateCounter is the subject of the tickets of one window of one key.
+func RateCounter(key string, window time.Duration, number int64) string {
+	return "rate.t." + key + "." + strconv.FormatInt(int64(window/time.Second), 10) + "." + strconv.FormatInt(number, 10)
+}
