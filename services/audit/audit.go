@@ -1,0 +1,97 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/postgres"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/gatehouse-suite/gatehouse/shared/web"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Run keeps the audit trail until ctx ends, every search it had begun has ended, and what the stream then held is
+// committed or the time for that is up. It fails only for settings that cannot work: what is away is waited for.
+func Run(ctx context.Context, host *service.Host, s Settings) error {
+	s = s.withDefaults()
+	token, err := s.adminToken()
+	if err != nil {
+		return err
+	}
+	if s.DatabaseURL == "" {
+		return errors.New("no database: set GATEHOUSE_DATABASE_URL")
+	}
+	writing, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit", MaxConns: 2})
+	if err != nil {
+		return fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
+	}
+	defer writing.Close()
+	reading, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit-search", MaxConns: s.Searches})
+	if err != nil {
+		return fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
+	}
+	defer reading.Close()
+	nc, err := bus.Connect(context.WithoutCancel(ctx), host.Log, topology.Audit, s.Settings)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	listener, err := listen(ctx, s)
+	if err != nil {
+		return err
+	}
+	status := &status{role: roleStarting}
+	meters := newMeters(host.Metrics, status)
+	follower := followConfig(host, nc, js, s)
+	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
+	in := &ingest{
+		log: host.Log, js: js, pool: writing, databaseURL: s.DatabaseURL, every: s.Intervals,
+		partitionRows: s.PartitionRows, status: status, meters: meters,
+	}
+	a := &api{
+		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
+		archive: &archive{pool: reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
+	}
+	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot)
+	host.Log.LogAttrs(ctx, slog.LevelInfo, "audit listens", slog.String("address", listener.Addr().String()))
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var work sync.WaitGroup
+	work.Go(func() { follower.Run(running) })
+	work.Go(func() { in.run(running) })
+	err = web.Serve(running, listener, a.routes(auth), web.Settings{})
+	stop()
+	work.Wait()
+	return err
+}
+
+// followConfig follows the configuration log, for the admins in it.
+func followConfig(host *service.Host, nc *nats.Conn, js jetstream.JetStream, s Settings) *configlog.Follower {
+	log := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
+	return configlog.NewFollower(host.Log, log, configlog.Options{Repair: configlog.RepairFrom(nc)})
+}
+
+func listen(ctx context.Context, s Settings) (net.Listener, error) {
+	if s.Listener != nil {
+		return s.Listener, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("audit listener (GATEHOUSE_AUDIT_LISTEN): %w", err)
+	}
+	return l, nil
+}

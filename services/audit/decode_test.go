@@ -1,0 +1,62 @@
+package audit
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+func FuzzDecode(f *testing.F) {
+	for _, b := range []*auditv1.Batch{{}, batch("gw1", 1, 1, 2), batch("gw1", 1<<63-1, 1<<63-3, 1<<63-2), {Gateway: "gw1", Epoch: 1, First: 1<<64 - 1}} {
+		body, err := proto.Marshal(b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+		f.Add([]byte(strings.ReplaceAll(string(body), "curl", "c\xffrl")))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := decode(7, "audit.in.gw1", data)
+		if m.poison != "" {
+			if m.batch != nil {
+				t.Fatal("poison, and yet a batch")
+			}
+			return
+		}
+		if s := m.span(); s.first == 0 || s.last < s.first || s.last > 1<<63-1 {
+			t.Fatalf("numbers %v", s)
+		}
+		for _, r := range m.batch.GetRecords() {
+			for _, text := range []string{r.GetPath(), r.GetUser(), r.GetUserAgent(), r.GetDetail()} {
+				if !utf8.ValidString(text) || strings.ContainsRune(text, 0) || len(text) > 4096 {
+					t.Fatalf("not to be stored: %q", text)
+				}
+			}
+			if cleanRecord(r) {
+				t.Fatal("what is clean is not")
+			}
+		}
+	})
+}
+
+func TestCleanText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                     "",
+		"plain":                "plain",
+		"nul\x00":              "nul␀",
+		"\xff\xfe":             "��",
+		"0123456789ab":         "0123456789ab",
+		"0123456789abc":        "012345678…",
+		"0123456ä9abc":         "0123456ä…",
+		"01234567ä9abc":        "01234567…",
+		"\x00\x00\x00\x00\x00": "␀␀␀…",
+	} {
+		if got, same := cleanText(text, 12); got != want || same != (text == want) || len(got) > 12 {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+// Package audit keeps the audit trail: it moves the batches that gateways publish to stream AUDIT into Postgres, tells
+// the gateways what is there for good, and answers searches.
+//
+//	in    stream AUDIT, audit.in.<gateway>             audit.v1.Batch: records of one gateway, numbered without a gap
+//	out   audit.committed.<gateway>                    audit.v1.Committed: up to which number all is kept
+//	      GET /api/v1/audit/events                     searches of admins and auditors, JSON
+//	keeps Postgres, schema audit; view audit.events    one row a call (the SQL is in migrations)
+//
+// Nothing is missing and nothing is there twice, because the rows and the place in the stream they came from are one
+// transaction: one consumer at a time (an advisory lock) reads the stream from that place, and a transaction that
+// finds the place moved by another is given up. What comes again is known by its numbers. Messages are purged from the
+// stream once they are committed.
+//
+// Records behind a hole in the numbers are taken at once; the hole is noted, the gateway is asked for it as often as
+// it is told its mark, and the mark stays before it until it is filled or the gateway says that it no longer has it.
+// Ids are dense and become visible in their order: who goes on behind the last id misses nothing.
+//
+// Texts are stored as they came but for U+0000 (stored as ␀), bytes that are no UTF-8 (each stored as U+FFFD) and what
+// is longer than its limit (see cleanRecord; it ends with …). Times are kept to the microsecond.
+//
+// A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
+// ascending order next is always given and finds what is stored later.
+//
+// # When something is gone, or wrong
+//
+//	NATS away, at start       not ready until the stream was reached once; searches are answered
+//	NATS away, later          stays ready: searches are answered; health says so; goes on when it is back
+//	stream missing            as NATS away
+//	Postgres away, at start   runs, is not ready, says so; migrates and begins when it is there
+//	Postgres killed or away   not ready, searches 503; the stream keeps everything; lag grows; goes on by itself
+//	this process killed       the transaction never was; the next process goes on from the cursor
+//	told to end               commits what the stream holds, for 5 s at most, and ends; the rest is for the next process
+//	second consumer           stands by, ready for searches; takes over within a second
+//	two active after all      (a pooler that shares sessions) the cursor's lock lets one commit; the other starts anew
+//	batch again, overlapping  what is there is dropped, and the mark is told again
+//	hole in the numbers       see above; audit.hole, open_holes, lost_holes
+//	message is no batch       kept as it came in audit.rejected with the reason, logged, counted; goes on
+//	row refused by Postgres   its message is found by halves and rejected alone
+//	stream made anew          read from its first message under a new cursor; what is there already is dropped
+//	stream restored (older)   as made anew
+//	messages gone from it     logged, counted, gone around; they show as holes and are asked for
+//	search slow, or too many  503 after 5 s a statement, 429; ingest has connections of its own
+//	configuration log away    known admins stay; at start only the first admin can search, others get 503
+package audit

@@ -1,0 +1,66 @@
+package audit
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// meters are the metrics.
+type meters struct {
+	rows, batches, transactions, duplicates, changed, holes, rejected, skipped prometheus.Counter
+	searches                                                                   *prometheus.CounterVec
+}
+
+func newMeters(registry prometheus.Registerer, s *status) *meters {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_audit_" + name, Help: help})
+	}
+	gauge := func(name, help string, value func(detail) float64) prometheus.GaugeFunc {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_audit_" + name, Help: help},
+			func() float64 { return value(s.view()) })
+	}
+	m := &meters{
+		rows:         counter("rows_total", "Records committed to the database."),
+		batches:      counter("batches_total", "Batches of records read from the stream and committed."),
+		transactions: counter("transactions_total", "Transactions committed."),
+		duplicates:   counter("duplicate_records_total", "Records that were there already and were dropped."),
+		changed:      counter("changed_records_total", "Records with a text that had to be cut or replaced to be stored."),
+		holes:        counter("holes_total", "Times that records of a gateway were missing before later ones."),
+		rejected:     counter("rejected_total", "Messages that are no batch of records, kept in audit.rejected."),
+		skipped:      counter("stream_skipped_total", "Messages that were gone from the stream before they were read."),
+		searches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_audit_searches_total", Help: "Searches answered, by the fault they ended with.",
+		}, []string{"fault"}),
+	}
+	registry.MustRegister(m.rows, m.batches, m.transactions, m.duplicates, m.changed, m.holes, m.rejected, m.skipped, m.searches,
+		gauge("lag", "Messages in the stream that are not in the database.", func(d detail) float64 { return float64(d.Lag) }),
+		gauge("open_holes", "Ranges of records that are missing and may still come.", func(d detail) float64 { return float64(d.OpenHoles) }),
+		gauge("lost_holes", "Ranges of records that their gateway no longer has.", func(d detail) float64 { return float64(d.LostHoles) }),
+		gauge("active", "1 when this instance reads the stream.", func(d detail) float64 { return truth(d.Role == roleActive) }),
+		gauge("database_up", "1 when the database can be used.", func(d detail) float64 { return truth(d.Database == "") }),
+		gauge("last_commit_timestamp_seconds", "When records were committed last; 0: not yet.", func(d detail) float64 {
+			if d.LastCommit == nil {
+				return 0
+			}
+			return float64(d.LastCommit.UnixMilli()) / 1000
+		}),
+	)
+	return m
+}
+
+func (m *meters) stored(p plan) {
+	m.transactions.Inc()
+	m.rows.Add(float64(p.rows.count))
+	m.batches.Add(float64(p.batches))
+	m.duplicates.Add(float64(p.duplicates))
+	m.changed.Add(float64(p.changed))
+	m.holes.Add(float64(len(p.gaps)))
+	m.rejected.Add(float64(len(p.rejected)))
+}
+
+// missed counts messages that the stream no longer had.
+func (m *meters) missed(n uint64) { m.skipped.Add(float64(n)) }
+
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

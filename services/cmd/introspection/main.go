@@ -1,0 +1,13 @@
+// Command gatehouse-introspection is the introspection service as a process of its own.
+package main
+
+import (
+	"os"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+)
+
+func main() {
+	os.Exit(service.Main("introspection", os.Environ(), os.Stderr, introspection.Run))
+}

@@ -1,0 +1,32 @@
+// Package config is the service that decides what a valid change of the configuration is: a command comes in,
+// facts go out, as one commit of the log or not at all.
+//
+// In: the admin API under /api/v1 (openapi.yaml), documents in JSON or YAML; requests config.v1.readlog over
+// NATS; the gateways' beats. Out: commits in stream CONFIG, sealed secrets in bucket SECRETS. It keeps nothing
+// else: at start it folds the log from the first commit, and holds every commit in memory for history, for
+// followers whose stream is damaged, and to heal a stream that was cut. Several instances may run; the log
+// keeps their changes apart.
+//
+// The way of a change (change.go): the condition (If-Match) holds, the document is read and laid over its
+// defaults (document), secrets get their names, everything is checked, the difference becomes facts (facts),
+// every live gateway must know their level, secrets are sealed, the commit is appended to the very state it
+// was decided on, and this instance follows it before it answers.
+//
+// # What happens when something is gone
+//
+//	NATS away at start          the API answers 503, not ready; goes on by itself           TestNATSAwayAtStart
+//	NATS away later             GET answers the last good configuration, changes 503        TestNATSAwayLater
+//	Postgres or audit away      nothing here needs them; audit/* answers 503                TestAuditAway
+//	stream cut or made anew     missing commits are put back byte for byte, and loudly      TestHealsACutStream
+//	log forked                  changes 503 and it is named; GET goes on                    TestForkedLog
+//	commit of a newer program   changes 503 and it is named; GET goes on                    TestUnknownFact
+//	commit too large            422; nothing is stored                                      TestTooLarge
+//	keys missing                Run ends at once and names the file                         TestKeysMissing
+//	secrets bucket away         a change with a new secret 503, nothing stored; others go   TestSecretsBucketAway
+//	a gateway silent            wait=applied does not wait for it; pending names it         TestSilentGateway
+//	a live gateway too old      409 gateways_too_old                                        TestGatewaysTooOld
+//	another change first        412 with the current ETag; exactly one of many wins         TestOneOfManyWins
+//	two instances               as one: the later one gets 412                              TestTwoInstances
+//	client gone mid-change      what was begun is finished                                  TestClientGone
+//	SIGTERM                     running requests end, waiting and streams are cut short     TestDrain
+package config

@@ -1,0 +1,40 @@
+package document
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+)
+
+// Compare warns of what is dangerous about a change, though both configurations are sound.
+func Compare(from, to *configlog.Config) []fault.Problem {
+	var k checker
+	for i := range from.Sites {
+		if to.Site(from.Sites[i].ID) == nil {
+			k.warn("sites", "site "+from.Sites[i].ID+" is removed: calls to it are answered site_unknown")
+		}
+	}
+	for i := range to.Sites {
+		was := from.Site(to.Sites[i].ID)
+		if was == nil {
+			continue
+		}
+		for j := range to.Sites[i].Providers {
+			now := &to.Sites[i].Providers[j]
+			then := was.Provider(now.ID)
+			if then != nil && !now.ClientSecret.IsZero() && then.ClientSecret == now.ClientSecret && moved(then.IntrospectionEndpoint, now.IntrospectionEndpoint) {
+				k.warn(at(at("sites", i)+".providers", j)+".introspection_endpoint", "is at another host, which gets the client secret that was kept")
+			}
+		}
+	}
+	return k.warnings
+}
+
+func moved(from, to string) bool {
+	a, err := url.Parse(from)
+	b, otherErr := url.Parse(to)
+	return cmp.Or(err, otherErr) == nil && from != "" && to != "" && !strings.EqualFold(a.Host, b.Host)
+}

@@ -1,0 +1,166 @@
+package document
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+)
+
+// secret reads where a secret is named. Nothing of what is written there is repeated, not even a field's name:
+// whoever forgets a colon has written the secret as one.
+func (r *reader) secret(path string, v value, out reflect.Value) {
+	const shape = "must be an object with value, ref, env or file"
+	if v.kind != object {
+		r.problem(path, shape+", not %s", v.kind)
+		return
+	}
+	var s configlog.Secret
+	fields := map[string]*string{"value": new(string), "ref": &s.Ref, "fingerprint": &s.Fingerprint, "env": &s.Env, "file": &s.File}
+	seen := map[string]bool{}
+	sound := true
+	for _, m := range v.members {
+		field, known := fields[m.name]
+		switch {
+		case !known && m.name != "version":
+			r.problem(path, shape+"; another field is there")
+			sound = false
+		case seen[m.name]:
+			r.problem(under(path, m.name), "is there twice")
+			sound = false
+		case m.value.kind == null:
+		case m.name == "version":
+			sound = r.version(under(path, m.name), m.value, &s.Version) && sound
+		case r.want(under(path, m.name), m.value, text):
+			*field = m.value.text
+			sound = r.secretText(under(path, m.name), m.name, m.value.text) && sound
+		default:
+			sound = false
+		}
+		seen[m.name] = seen[m.name] || m.value.kind != null
+	}
+	if !sound {
+		r.plain[path] = newPlain("") // refused already; what is there is wrong, not missing
+		return
+	}
+	named := 0
+	for _, name := range []string{"value", "ref", "env", "file"} {
+		if seen[name] {
+			named++
+		}
+	}
+	switch {
+	case named > 1:
+		r.problem(path, "must name one of value, ref, env and file")
+	case !seen["ref"] && (seen["version"] || seen["fingerprint"]):
+		r.problem(path, "version and fingerprint belong to a ref")
+	case seen["value"]:
+		r.plain[path] = newPlain(*fields["value"])
+	default:
+		out.Set(reflect.ValueOf(s))
+	}
+}
+
+func (r *reader) version(path string, v value, out *uint32) bool {
+	if !r.want(path, v, number) {
+		return false
+	}
+	n, err := strconv.ParseUint(v.text, 10, 32)
+	if err != nil {
+		r.problem(path, "must be a whole number")
+		return false
+	}
+	*out = uint32(n)
+	return true
+}
+
+func (r *reader) secretText(path, name, given string) bool {
+	switch {
+	case given == "":
+		r.problem(path, "must not be empty")
+	case name == "value" && len(given) > secret.MaxBytes:
+		r.problem(path, "is longer than %d bytes", secret.MaxBytes)
+	case name != "value" && (len(given) > maxLine || hasControl(given)):
+		r.problem(path, "is too long, or holds a control character")
+	default:
+		return true
+	}
+	return false
+}
+
+// Place is where a secret is named.
+type Place struct {
+	// Path in the document, e.g. sites[0].providers[0].client_secret.
+	Path string
+	// Owner is who opens it.
+	Owner secret.Owner
+	// Site, and the id of the Provider or the name of the Account in it.
+	Site, Provider, Account string
+	kind                    placeKind
+}
+
+type placeKind uint8
+
+const (
+	clientSecret placeKind = iota + 1
+	accountCredential
+	privateKey
+)
+
+// IsPrivateKey tells whether a key belongs there, and not a line of text.
+func (p Place) IsPrivateKey() bool { return p.kind == privateKey }
+
+// EachSecret visits every place of a configuration where a secret may be named, in the order of the document,
+// and puts there what visit gives back.
+func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configlog.Secret) {
+	for i := range c.Sites {
+		s := &c.Sites[i]
+		path := at("sites", i)
+		for j := range s.Providers {
+			p := &s.Providers[j]
+			p.ClientSecret = visit(Place{
+				Path: under(at(path+".providers", j), "client_secret"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: clientSecret,
+			}, p.ClientSecret)
+		}
+		for _, account := range slices.Sorted(maps.Keys(s.Upstream.Accounts)) {
+			s.Upstream.Accounts[account] = visit(Place{
+				Path: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential,
+			}, s.Upstream.Accounts[account])
+		}
+		s.Upstream.PrivateKey = visit(Place{
+			Path: path + ".upstream.private_key", Owner: secret.Gateway, Site: s.ID, kind: privateKey,
+		}, s.Upstream.PrivateKey)
+	}
+}
+
+// SecretAt gives what a configuration names at the place of another document's; zero when nothing is there.
+func SecretAt(c *configlog.Config, p Place) configlog.Secret {
+	s := c.Site(p.Site)
+	if s == nil {
+		return configlog.Secret{}
+	}
+	switch p.kind {
+	case clientSecret:
+		if found := s.Provider(p.Provider); found != nil {
+			return found.ClientSecret
+		}
+	case accountCredential:
+		return s.Upstream.Accounts[p.Account]
+	case privateKey:
+		return s.Upstream.PrivateKey
+	}
+	return configlog.Secret{}
+}
+
+// isUnder tells whether a path is another's or below it.
+func isUnder(path, ancestor string) bool {
+	if ancestor == "" || path == ancestor {
+		return path == ancestor
+	}
+	rest, ok := strings.CutPrefix(path, ancestor)
+	return ok && (rest[0] == '.' || rest[0] == '[')
+}

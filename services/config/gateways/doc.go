@@ -1,0 +1,13 @@
+// Package gateways keeps the list of gateways: who there is, who lives, and which configuration each decides
+// under.
+//
+// A gateway is on the list from its first beat, or its entry in bucket GATEWAYS, until it signs off or its
+// entry expires (stale.max and 5 s). It lives while it was heard within Options.LiveWithin. The bucket is read
+// as well as the beats, so that a service that was just started knows those too which are silent: they may
+// still answer calls under what they had.
+//
+//	NATS away             the list stays; nobody lives after LiveWithin; Loaded tells whether it was ever read
+//	bucket away           the list stays, beats still count
+//	two beats out of order   the later one of the later instance counts
+//	a beat that is no beat   ignored, and said once in the log at level debug
+package gateways

@@ -1,0 +1,213 @@
+package gateways
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func state(seq uint64) eventlog.State {
+	return eventlog.State{Seq: seq, Hash: eventlog.Hash{byte(seq)}}
+}
+
+func beat(id, instance string, seq uint64, at time.Time) *configv1.GatewayBeat {
+	s := state(seq)
+	return &configv1.GatewayBeat{
+		Id: id, Instance: instance, Sequence: seq, Hash: s.Hash[:], At: timestamppb.New(at), StartedAt: timestamppb.New(at.Add(-time.Hour)),
+	}
+}
+
+func signOff(b *configv1.GatewayBeat) *configv1.GatewayBeat {
+	b.SigningOff = true
+	return b
+}
+
+func ids(list []Gateway) []string {
+	out := []string{}
+	for _, g := range list {
+		text := g.ID
+		if g.Live {
+			text += " live"
+		}
+		if g.Applied {
+			text += " applied"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+func (t *Tracker) want(tb testing.TB, what string, now time.Time, wanted ...string) {
+	tb.Helper()
+	if diff := cmp.Diff(append([]string{}, wanted...), ids(t.List(now, state(5)))); diff != "" {
+		tb.Errorf("%s: %s", what, diff)
+	}
+}
+
+func TestTheListOverTime(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{})
+	k.hear(beat("a", "1", 5, now), now)
+	k.hear(beat("b", "1", 4, now), now)
+	k.want(t, "both live", now.Add(time.Second), "a live applied", "b live")
+	k.want(t, "silent", now.Add(3*time.Second), "a applied", "b")
+	if diff := cmp.Diff([]string{"b"}, k.Pending(state(5))); diff != "" {
+		t.Error("a silent one is pending too: ", diff)
+	}
+	k.take(map[string]listed{"b": {beat: beat("b", "1", 4, now), revision: 7, written: now}}, now.Add(10*time.Second))
+	k.want(t, "a is off the list, b is in the bucket", now.Add(14*time.Second), "b")
+	k.hear(beat("b", "2", 5, now.Add(20*time.Second)), now.Add(20*time.Second))
+	k.hear(beat("b", "1", 4, now.Add(19*time.Second)), now.Add(20*time.Second))
+	k.want(t, "the later instance counts", now.Add(20*time.Second), "b live applied")
+	k.hear(signOff(beat("b", "1", 4, now.Add(19*time.Second))), now.Add(20*time.Second))
+	k.want(t, "an earlier one signs off", now.Add(20*time.Second), "b live applied")
+	k.hear(signOff(beat("b", "2", 5, now.Add(21*time.Second))), now.Add(21*time.Second))
+	k.want(t, "signed off", now.Add(21*time.Second))
+	k.hear(beat("b", "2", 5, now.Add(21*time.Second)), now.Add(21*time.Second))
+	k.take(map[string]listed{"b": {beat: beat("b", "2", 5, now), revision: 9, written: now}}, now.Add(22*time.Second))
+	k.want(t, "what was on its way does not bring it back", now.Add(22*time.Second))
+	k.take(nil, now.Add(23*time.Second))
+	k.hear(beat("b", "3", 5, now.Add(24*time.Second)), now.Add(24*time.Second))
+	k.want(t, "a new instance does", now.Add(24*time.Second), "b live applied")
+}
+
+func TestAfterARestartTheSilentAreKnown(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{})
+	if k.Loaded() {
+		t.Error("loaded before it was read")
+	}
+	k.take(map[string]listed{
+		"old":   {beat: beat("old", "1", 5, now.Add(-time.Minute)), revision: 1, written: now.Add(-time.Minute)},
+		"fresh": {beat: beat("fresh", "1", 5, now), revision: 2, written: now},
+		"ahead": {beat: beat("ahead", "1", 5, now), revision: 3, written: now.Add(time.Hour)},
+	}, now)
+	k.want(t, "by what the bucket says", now, "ahead live applied", "fresh live applied", "old applied")
+	if live, listed := k.Live(now); live != 2 || listed != 3 || !k.Loaded() {
+		t.Error(live, listed)
+	}
+}
+
+func TestLowestLevel(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{})
+	if level, id := k.LowestLevel(now); level != 0 || id != "" {
+		t.Error(level, id)
+	}
+	high := beat("a", "1", 5, now)
+	high.FactLevel = 4
+	k.hear(high, now)
+	k.hear(beat("b", "1", 5, now), now.Add(-time.Minute)) // says no level, and is silent
+	if level, id := k.LowestLevel(now); level != 1 || id != "b" {
+		t.Error("young: ", level, id)
+	}
+	later := now.Add(4 * time.Second)
+	high.At = timestamppb.New(later)
+	k.hear(high, later)
+	if level, id := k.LowestLevel(later); level != 4 || id != "a" {
+		t.Error("later: ", level, id)
+	}
+}
+
+func TestWaitIsForWhoLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := NewTracker(testkit.Logger(t), Options{})
+		k.take(nil, time.Now())
+		k.hear(beat("quick", "1", 4, time.Now()), time.Now())
+		k.hear(beat("dying", "1", 4, time.Now()), time.Now())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		go func() {
+			<-time.After(time.Second)
+			k.hear(beat("quick", "1", 5, time.Now()), time.Now())
+		}()
+		k.Wait(ctx, state(5))
+		if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("returned after %s", took)
+		}
+		if diff := cmp.Diff([]string{"dying"}, k.Pending(state(5))); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestOverNATS(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	k := NewTracker(testkit.Logger(t), Options{Every: 20 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx, n.JetStream(t, topology.Config)) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	gateway := n.JetStream(t, topology.Gateway)
+	bucket, err := gateway.KeyValue(ctx, topology.BucketGateways)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(b *configv1.GatewayBeat) []byte {
+		data, err := proto.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	now := time.Now()
+	for _, id := range []string{"silent", "leaver"} {
+		if _, err := bucket.Put(ctx, id, put(beat(id, "1", 5, now))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := gateway.Conn().Publish(topology.GatewayBeat("beater"), put(beat("beater", "1", 4, now))); err != nil {
+		t.Fatal(err)
+	}
+	_ = gateway.Conn().Publish(topology.GatewayBeat("liar"), put(beat("other", "1", 4, now)))
+	_ = gateway.Conn().Publish(topology.GatewayBeat("junk"), []byte("\xff\xff"))
+	k.until(t, "all three", "beater", "leaver applied", "silent applied")
+	if err := bucket.Delete(ctx, "leaver"); err != nil {
+		t.Fatal(err)
+	}
+	_ = gateway.Conn().Publish(topology.GatewayBeat("leaver"), put(signOff(beat("leaver", "1", 5, now))))
+	k.until(t, "one has left", "beater", "silent applied")
+}
+
+// until waits for a list, whoever lives.
+func (t *Tracker) until(tb testing.TB, what string, wanted ...string) {
+	tb.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		t.mu.Lock()
+		changed := t.changed
+		t.mu.Unlock()
+		got := ids(t.List(time.Now().Add(time.Hour), state(5)))
+		if cmp.Equal(got, wanted) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			tb.Fatalf("%s: %v", what, got)
+		}
+	}
+}

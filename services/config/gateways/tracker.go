@@ -1,0 +1,184 @@
+package gateways
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+)
+
+// Options of a Tracker; zero values mean the defaults.
+type Options struct {
+	// LiveWithin is how long a gateway may be silent and counts as live; default 3 s.
+	LiveWithin time.Duration
+	// Every is how often the bucket is read; default 1 s.
+	Every time.Duration
+}
+
+// Tracker keeps the list. It is safe for concurrent use.
+type Tracker struct {
+	log  *slog.Logger
+	opts Options
+
+	mu      sync.Mutex
+	since   time.Time
+	loaded  bool              // the bucket was read
+	entries map[string]*entry // by gateway id
+	gone    map[string]string // id to the instance that has signed off
+	changed chan struct{}     // closed at each change
+}
+
+// entry is one gateway.
+type entry struct {
+	beat  *configv1.GatewayBeat
+	heard time.Time // by our clock
+	entry uint64    // revision of its entry in the bucket; 0: none
+}
+
+// NewTracker gives an empty list; Run fills it.
+func NewTracker(log *slog.Logger, opts Options) *Tracker {
+	opts.LiveWithin = cmp.Or(opts.LiveWithin, 3*time.Second)
+	opts.Every = cmp.Or(opts.Every, time.Second)
+	return &Tracker{
+		log: log, opts: opts, since: time.Now(),
+		entries: map[string]*entry{}, gone: map[string]string{}, changed: make(chan struct{}),
+	}
+}
+
+// Gateway is one gateway as the admin API shows it.
+type Gateway struct {
+	ID        string     `json:"id"`
+	Instance  string     `json:"instance"`
+	Version   string     `json:"version"`
+	Config    State      `json:"config"`
+	Applied   bool       `json:"applied"` // it decides under the current configuration, or a later one
+	Live      bool       `json:"live"`
+	BlockedAt uint64     `json:"blocked_at"` // sequence of the commit it cannot apply; 0: none
+	Trouble   string     `json:"trouble"`
+	FactLevel uint32     `json:"fact_level"`
+	StartedAt *time.Time `json:"started_at,omitempty"`
+	LastSeen  time.Time  `json:"last_seen"`
+}
+
+// State is the configuration a gateway decides under.
+type State struct {
+	Version uint64 `json:"version"`
+	Hash    string `json:"hash"`
+}
+
+// List gives every gateway, by id. current is the configuration they should have.
+func (t *Tracker) List(now time.Time, current eventlog.State) []Gateway {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]Gateway, 0, len(t.entries))
+	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[id]
+		g := Gateway{
+			ID: id, Instance: e.beat.GetInstance(), Version: e.beat.GetVersion(),
+			Config:  State{Version: e.beat.GetSequence(), Hash: hashOf(e.beat).String()},
+			Applied: applied(e.beat, current), Live: t.live(e, now), BlockedAt: e.beat.GetBlockedAt(),
+			Trouble: e.beat.GetTrouble(), FactLevel: levelOf(e.beat), LastSeen: e.heard.UTC(),
+		}
+		if e.beat.GetStartedAt() != nil {
+			at := e.beat.GetStartedAt().AsTime()
+			g.StartedAt = &at
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// Pending gives the gateways on the list, live or silent, that do not decide under a configuration yet.
+func (t *Tracker) Pending(wanted eventlog.State) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := []string{}
+	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
+		if !applied(t.entries[id].beat, wanted) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Wait returns when every live gateway decides under a configuration, or ctx ends.
+func (t *Tracker) Wait(ctx context.Context, wanted eventlog.State) {
+	tick := time.NewTicker(t.opts.LiveWithin / 10) // who falls silent is no longer waited for
+	defer tick.Stop()
+	for {
+		t.mu.Lock()
+		changed, done := t.changed, t.loaded
+		now := time.Now()
+		for _, e := range t.entries {
+			done = done && (applied(e.beat, wanted) || !t.live(e, now))
+		}
+		t.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// Loaded tells whether the bucket was ever read: until then the list may be short.
+func (t *Tracker) Loaded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.loaded
+}
+
+// Live counts the gateways that live, and those on the list.
+func (t *Tracker) Live(now time.Time) (live, listed int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.entries {
+		if t.live(e, now) {
+			live++
+		}
+	}
+	return live, len(t.entries)
+}
+
+// LowestLevel gives the lowest fact level among the gateways that live, and whose it is; 0 when none lives.
+// While this process is too young to know who is silent, all on the list count.
+func (t *Tracker) LowestLevel(now time.Time) (level uint32, id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	young := now.Sub(t.since) < t.opts.LiveWithin
+	for _, candidate := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[candidate]
+		if (young || t.live(e, now)) && (id == "" || levelOf(e.beat) < level) {
+			level, id = levelOf(e.beat), candidate
+		}
+	}
+	return level, id
+}
+
+// live needs mu.
+func (t *Tracker) live(e *entry, now time.Time) bool { return now.Sub(e.heard) < t.opts.LiveWithin }
+
+// levelOf gives the highest fact level a gateway folds; one that says none is of the first day.
+func levelOf(beat *configv1.GatewayBeat) uint32 { return max(beat.GetFactLevel(), 1) }
+
+func hashOf(beat *configv1.GatewayBeat) eventlog.Hash {
+	var h eventlog.Hash
+	copy(h[:], beat.GetHash())
+	return h
+}
+
+// applied tells whether a gateway decides under a configuration, or a later one.
+func applied(beat *configv1.GatewayBeat, wanted eventlog.State) bool {
+	return beat.GetSequence() > wanted.Seq || (beat.GetSequence() == wanted.Seq && bytes.Equal(beat.GetHash(), wanted.Hash[:])) || wanted.Seq == 0
+}

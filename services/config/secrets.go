@@ -1,0 +1,134 @@
+package config
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/services/config/document"
+)
+
+// seal is a secret that must be sealed before the commit that names it.
+type seal struct {
+	place  document.Place
+	plain  document.Plain
+	secret configlog.Secret // what it will be called
+}
+
+// settle puts into a draft what each secret is called: the value that is kept already stays what it is, a new
+// one becomes the next version of its reference, a reference must be the one that is there.
+func settle(current *configlog.Config, d *document.Draft, prints secret.Fingerprinter) (seals []seal, problems []fault.Problem) {
+	document.EachSecret(&d.Config, func(place document.Place, given configlog.Secret) configlog.Secret {
+		was := document.SecretAt(current, place)
+		plain, byValue := d.Plain[place.Path]
+		if !byValue {
+			if given.Ref == "" {
+				return given // {env}, {file} or nothing
+			}
+			if !keeps(given, was) {
+				problems = append(problems, fault.Problem{Path: place.Path, Message: "no such secret is kept here: give its value, or the ref, version and fingerprint that GET shows"})
+			}
+			return was
+		}
+		if wrong := malformed(place, plain.Reveal()); wrong != "" {
+			problems = append(problems, fault.Problem{Path: place.Path + ".value", Message: wrong})
+		}
+		print := prints.Of(plain.Reveal())
+		if was.Ref != "" && was.Fingerprint == print {
+			return was
+		}
+		next := configlog.Secret{Ref: was.Ref, Version: was.Version + 1, Fingerprint: print}
+		if was.Ref == "" {
+			next = fresh(print)
+		}
+		seals = append(seals, seal{place: place, plain: plain, secret: next})
+		return next
+	})
+	return seals, problems
+}
+
+// keeps tells whether what a document names is what is kept.
+func keeps(given, was configlog.Secret) bool {
+	return given.Ref == was.Ref && (given.Version == 0 || given.Version == was.Version) &&
+		(given.Fingerprint == "" || given.Fingerprint == was.Fingerprint)
+}
+
+// fresh gives the first version of a reference nobody has used.
+func fresh(print string) configlog.Secret {
+	ref := make([]byte, 10)
+	_, _ = rand.Read(ref) // never fails
+	return configlog.Secret{Ref: "s" + hex.EncodeToString(ref), Version: 1, Fingerprint: print}
+}
+
+// malformed tells what is wrong with a secret's value without repeating any of it.
+func malformed(place document.Place, value string) string {
+	if !place.IsPrivateKey() {
+		if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+			return "holds a line break or another control character, which cannot be sent"
+		}
+		return ""
+	}
+	block, _ := pem.Decode([]byte(value))
+	if block == nil {
+		return "must be an RSA private key in PEM"
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return ""
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if _, ok := key.(*rsa.PrivateKey); err != nil || !ok {
+		return "must be an RSA private key in PEM"
+	}
+	return ""
+}
+
+// versionTries is how many later versions of a reference are tried before it is given up for a fresh one.
+const versionTries = 8
+
+// sealAll seals what a change names, and puts into the configuration what it was called in the end: a version
+// another instance has taken, or that a rollback has left behind, is never overwritten.
+func (a *api) sealAll(ctx context.Context, to *configlog.Config, seals []seal) error {
+	called := make(map[string]configlog.Secret, len(seals))
+	for _, s := range seals {
+		name, err := a.sealOne(ctx, s)
+		if err != nil {
+			return err
+		}
+		called[s.place.Path] = name
+	}
+	document.EachSecret(to, func(p document.Place, s configlog.Secret) configlog.Secret {
+		if name, ok := called[p.Path]; ok {
+			return name
+		}
+		return s
+	})
+	return nil
+}
+
+func (a *api) sealOne(ctx context.Context, s seal) (configlog.Secret, error) {
+	name := s.secret
+	for try := 0; ; try++ {
+		err := a.sealer.Seal(ctx, s.place.Owner, name.Key(), s.plain.Reveal())
+		switch {
+		case err == nil:
+			return name, nil
+		case !errors.Is(err, jetstream.ErrKeyExists):
+			return name, fault.Wrap(fault.Unavailable, "secrets cannot be sealed: NATS is away; nothing was changed", fmt.Errorf("at %s: %w", s.place.Path, err))
+		case try < versionTries:
+			name.Version++
+		default:
+			name = fresh(name.Fingerprint)
+		}
+	}
+}

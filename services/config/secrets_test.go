@@ -1,0 +1,243 @@
+package config
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+// sealedKeys lists what is in bucket SECRETS.
+func sealedKeys(t testing.TB, n *testkit.NATS) []string {
+	t.Helper()
+	stream, err := n.JetStream(t, topology.Config).Stream(t.Context(), "KV_"+topology.BucketSecrets, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(stream.CachedInfo().State.Subjects))
+}
+
+// opens reads a secret as its owner does.
+func opens(t testing.TB, n *testkit.NATS, keys string, owner secret.Owner, s configlog.Secret) string {
+	t.Helper()
+	identity, err := secret.ReadIdentity(secret.IdentityFile(keys, owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := topology.Introspection
+	if owner == secret.Gateway {
+		user = topology.Gateway
+	}
+	text, err := secret.NewOpener(n.JetStream(t, user), identity, nil, "").Open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func (i *instance) site() configlog.Site {
+	i.t.Helper()
+	var c configlog.Config
+	i.get("config").want(http.StatusOK).json(&c)
+	return c.Sites[0]
+}
+
+func TestSecretsLife(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	i.put(oneSite(value("provider-1"), value("account-1"))).changed()
+	first := i.site()
+	a, b := first.Providers[0].ClientSecret, first.Upstream.Accounts["svc-api"]
+	if got := opens(t, n, i.keys, secret.Introspection, a); got != "provider-1" {
+		t.Errorf("introspection reads %q", got)
+	}
+	if got := opens(t, n, i.keys, secret.Gateway, b); got != "account-1" {
+		t.Errorf("gateways read %q", got)
+	}
+	if a.Version != 1 || a.Ref == b.Ref || a.Fingerprint == "" {
+		t.Errorf("%+v %+v", a, b)
+	}
+
+	out := i.put(oneSite(value("provider-1"), value("account-2"))).changed()
+	second := i.site()
+	if diff := cmp.Diff(a, second.Providers[0].ClientSecret); diff != "" || len(out.Changes) != 1 {
+		t.Errorf("the same value is a change: %s", diff)
+	}
+	c := second.Upstream.Accounts["svc-api"]
+	if c.Ref != b.Ref || c.Version != 2 || opens(t, n, i.keys, secret.Gateway, c) != "account-2" || opens(t, n, i.keys, secret.Gateway, b) != "account-1" {
+		t.Errorf("the next version: %+v", c)
+	}
+
+	ref := func(s configlog.Secret) string {
+		return fmt.Sprintf(`{"ref":%q,"version":%d,"fingerprint":%q}`, s.Ref, s.Version, s.Fingerprint)
+	}
+	for name, kept := range map[string]string{"as GET shows it": ref(c), "ref alone": fmt.Sprintf(`{"ref":%q}`, c.Ref)} {
+		if out := i.put(oneSite(ref(a), kept)).changed(); len(out.Changes) != 0 {
+			t.Errorf("%s is a change: %+v", name, out.Changes)
+		}
+	}
+	for name, dangling := range map[string]string{
+		"another place's": ref(a), "an old version": ref(b), "nobody's": `{"ref":"nobody"}`,
+		"another fingerprint": fmt.Sprintf(`{"ref":%q,"fingerprint":"00"}`, c.Ref),
+	} {
+		if got := i.put(oneSite(ref(a), dangling)).want(http.StatusUnprocessableEntity).problems(); len(got) != 1 || got[0] != "sites[0].upstream.accounts.svc-api" {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	i.put(oneSite(ref(a), "null")).want(http.StatusUnprocessableEntity)
+	i.put(oneSite(`{"env":"GATEHOUSE_SECRET_P"}`, `{"file":"accounts/svc"}`)).changed()
+	if s := i.site(); s.Providers[0].ClientSecret.Env == "" || s.Upstream.Accounts["svc-api"].File == "" {
+		t.Errorf("%+v", s)
+	}
+	if keys := sealedKeys(t, n); len(keys) != 3 {
+		t.Errorf("sealed: %v", keys)
+	}
+}
+
+func TestATakenVersionIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	i.put(oneSite(value("p"), value("a"))).changed()
+	s := i.site().Upstream.Accounts["svc-api"]
+	bucket, err := n.JetStream(t, topology.Config).KeyValue(t.Context(), topology.BucketSecrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for v := uint32(2); v <= 4; v++ { // as another instance does whose commit was never stored
+		if _, err := bucket.Create(t.Context(), configlog.Secret{Ref: s.Ref, Version: v}.Key(), []byte("theirs")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.put(oneSite(value("p"), value("a2"))).changed()
+	if got := i.site().Upstream.Accounts["svc-api"]; got.Ref != s.Ref || got.Version != 5 || opens(t, n, i.keys, secret.Gateway, got) != "a2" {
+		t.Errorf("got %+v", got)
+	}
+	for v := uint32(6); v <= 20; v++ {
+		if _, err := bucket.Create(t.Context(), configlog.Secret{Ref: s.Ref, Version: v}.Key(), []byte("theirs")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.put(oneSite(value("p"), value("a3"))).changed()
+	if got := i.site().Upstream.Accounts["svc-api"]; got.Ref == s.Ref || opens(t, n, i.keys, secret.Gateway, got) != "a3" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPrivateKey(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := func(private string) string {
+		return fmt.Sprintf(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],
+			"upstream":{"driver":"oauth1-2loi","consumer_key":"gatehouse","private_key":%s}}]}`, value(private))
+	}
+	for _, private := range []string{
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
+	} {
+		i.put(doc(private)).changed()
+		if got := opens(t, n, i.keys, secret.Gateway, i.site().Upstream.PrivateKey); got != private {
+			t.Errorf("gateways read %q", got)
+		}
+	}
+	i.put(doc("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")).want(http.StatusUnprocessableEntity)
+}
+
+// TestSecretsAreNowhere: after every way a secret can take, good and bad, its value is in no log line, no
+// answer, no commit, no metric and no file of NATS.
+func TestSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	const mark = "hunter2SECRETvalue"
+	var answers strings.Builder
+	keep := func(r reply) { fmt.Fprintf(&answers, "%v %s\n", r.header, r.body) }
+	keep(i.put(oneSite(value(mark+"1"), value(mark+"2"))))
+	keep(i.put(oneSite(value(mark+"3"), value(mark+"2")), "X-Request-Id", "r"))
+	keep(i.call(http.MethodPut, "config?dry_run=true", oneSite(value(mark+"4"), value(mark+"5")), "If-Match", "*"))
+	for _, given := range []string{
+		fmt.Sprintf("%q", mark), fmt.Sprintf(`{"%s":1}`, mark), fmt.Sprintf(`{"value":["%s"]}`, mark), fmt.Sprintf(`{"value":"%s\n"}`, mark),
+		fmt.Sprintf(`{"value":"%s","ref":"x"}`, mark), fmt.Sprintf(`["%s"]`, mark), fmt.Sprintf(`{"value":"%s"`, mark),
+	} {
+		keep(i.put(oneSite(given, value(mark))))
+	}
+	for _, yaml := range []string{"value: *" + mark, "value: !" + mark + " x", "value: 'x" + mark, "{" + mark + "}", "value: @" + mark, "? " + mark, "value: " + mark + "\n\t" + mark} {
+		keep(i.put("sites:\n- id: a\n  upstream:\n    private_key:\n      "+yaml, "Content-Type", "application/yaml"))
+	}
+	var token struct{ Token string }
+	i.call(http.MethodPost, "admin-tokens", `{"name":"eve","role":"admin"}`).want(http.StatusCreated).json(&token)
+	keep(i.get("config", "Authorization", "Bearer "+mark))
+	for _, path := range []string{"config", "config?at=1", "config/events", "config/history", "admin-tokens", "gateways"} {
+		keep(i.get(path).want(http.StatusOK))
+	}
+	metrics := httptest.NewRecorder()
+	i.process.Handler().ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	ready := httptest.NewRecorder()
+	i.process.Handler().ServeHTTP(ready, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if err := i.end(); err != nil {
+		t.Fatal(err)
+	}
+	n.Stop()
+	for name, text := range map[string]string{
+		"the answers": answers.String(), "the log": i.log.String(), "the metrics": metrics.Body.String(), "readiness": ready.Body.String(), "NATS": files(t, n.Store()),
+	} {
+		if len(text) < 100 {
+			t.Errorf("%s: only %q", name, text)
+		}
+		for _, never := range []string{mark, firstToken, token.Token} {
+			if at := strings.Index(text, never); at >= 0 {
+				t.Errorf("%s hold %q: …%s…", name, never, text[max(0, at-200):min(len(text), at+100)])
+			}
+		}
+	}
+}
+
+func files(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(&all, f)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}

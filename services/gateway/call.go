@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+)
+
+// call is one request on its way through the policy: the one wide record that the first step begins, every
+// step fills and the last writes.
+type call struct {
+	gw   *gateway
+	w    http.ResponseWriter
+	r    *http.Request
+	ctx  context.Context //nolint:containedctx // a call lives exactly as long as its request
+	plan *plan
+	at   time.Time
+	id   string // X-Gatehouse-Request-Id
+
+	// Row 0 and 1.
+	target rules.Target
+	site   *site
+	path   string // canonical, below the context path
+
+	// Row 8 to 11.
+	cred        credential
+	key         cacheKey // of the credential, once it was looked up
+	provider    string
+	clientID    string
+	user        string // acted as, or who the product says it is
+	fingerprint string
+
+	// The answer.
+	answer answer
+	// The forward.
+	node     string
+	status   int
+	received *counted // nil: no body
+	bytesOut int64
+	upstream time.Duration
+	outcome  string
+	traceID  string
+}
+
+// clientIP is the address of the caller, without port.
+func (c *call) clientIP() string {
+	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
+	if err != nil {
+		return c.r.RemoteAddr
+	}
+	return host
+}
+
+// answer ends the walk. The zero answer lets the call go on to the next row.
+type answer struct {
+	kind   answerKind
+	reason reason
+	// detail is for the audit trail only.
+	detail string
+	// fields are added to a refusal's header.
+	fields []field
+}
+
+type answerKind uint8
+
+const (
+	goOn       answerKind = iota
+	deny                  // refused here
+	own                   // answered here
+	pass                  // forwarded as the client sent it
+	asNobody              // forwarded without cookies and credentials
+	asThemself            // forwarded with the client's own credential, which was judged
+	asAccount             // forwarded with ours
+)
+
+type field struct{ name, value string }
+
+func refuse(r reason, detail string) answer { return answer{kind: deny, reason: r, detail: detail} }
+
+// decision is the word the audit record has for an answer.
+func (a *answer) decision() string {
+	switch a.kind {
+	case deny:
+		return "deny"
+	case asThemself, asAccount:
+		return "allow"
+	case goOn, own, pass, asNobody:
+		return "pass"
+	default:
+		return "deny"
+	}
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+)
+
+// kind of credential a call carries, by the names the audit record uses.
+type kind string
+
+const (
+	kindNone    kind = "none"
+	kindBasic   kind = "basic"
+	kindPAT     kind = "pat"
+	kindOAuth   kind = "oauth"
+	kindToken   kind = "api_token"
+	kindLink    kind = "link"
+	kindSession kind = "session"
+)
+
+// maxCredential is the longest token taken, in bytes.
+const maxCredential = 16 << 10
+
+// tokenPrefix begins every API token of Gatehouse's own.
+const tokenPrefix = "ght_"
+
+// credential is what a call shows to say who it is.
+type credential struct {
+	kind kind
+	// token is the Bearer token, or the API token in a Basic password.
+	token string
+	// user and password of Basic, or of os_username and os_password.
+	user, password string
+	// bad is malformed or unsupported: the call is refused in row 8; empty otherwise.
+	bad reason
+}
+
+// ofAPI tells whether the credential makes any path an API call (policy row 2).
+func (c *credential) ofAPI() bool {
+	switch c.kind {
+	case kindBasic, kindPAT, kindOAuth, kindToken:
+		return true
+	case kindNone, kindLink, kindSession:
+		return c.bad == malformed
+	default:
+		return false
+	}
+}
+
+// readCredential finds the one credential of a call. Scheme names are case-insensitive (RFC 9110 §11.1).
+func readCredential(r *http.Request, query string, p *product, productOAuth bool) credential {
+	fields := r.Header["Authorization"]
+	inQuery := passwordInQuery(query)
+	switch {
+	case len(fields) > 1, len(fields) == 1 && inQuery:
+		return credential{kind: kindNone, bad: malformed}
+	case inQuery:
+		user, _ := rules.QueryValue(query, "os_username")
+		password, _ := rules.QueryValue(query, "os_password")
+		return credential{kind: kindBasic, user: user, password: password}
+	case len(fields) == 0:
+		if rules.HasQuery(query, func(name string) bool { return name == "oauth_signature" }) {
+			return credential{kind: kindLink}
+		}
+		return credential{kind: kindNone}
+	}
+	scheme, value, _ := strings.Cut(fields[0], " ")
+	value = strings.Trim(value, " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return readBearer(value, p, productOAuth)
+	case strings.EqualFold(scheme, "Basic"):
+		return readBasic(value)
+	case strings.EqualFold(scheme, "OAuth"):
+		return credential{kind: kindLink}
+	default:
+		return credential{kind: kindNone, bad: unsupported}
+	}
+}
+
+func readBearer(token string, p *product, productOAuth bool) credential {
+	if !token68(token) {
+		return credential{kind: kindNone, bad: malformed}
+	}
+	switch {
+	case strings.HasPrefix(token, tokenPrefix):
+		return credential{kind: kindToken, token: token}
+	case p.pat(token), productOAuth:
+		return credential{kind: kindPAT, token: token}
+	default:
+		return credential{kind: kindOAuth, token: token}
+	}
+}
+
+func readBasic(value string) credential {
+	if len(value) > maxCredential {
+		return credential{kind: kindNone, bad: malformed}
+	}
+	plain, err := base64.StdEncoding.DecodeString(value)
+	if err != nil {
+		return credential{kind: kindNone, bad: malformed}
+	}
+	user, password, found := strings.Cut(string(plain), ":")
+	switch {
+	case !found || user == "" || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return credential{kind: kindNone, bad: malformed}
+	case strings.HasPrefix(password, tokenPrefix):
+		return credential{kind: kindToken, token: password, user: user}
+	default:
+		return credential{kind: kindBasic, user: user, password: password}
+	}
+}
+
+// token68 tells whether a Bearer token is of the form of RFC 6750 §2.1, and not too long.
+func token68(s string) bool {
+	if s == "" || len(s) > maxCredential {
+		return false
+	}
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// passwordInQuery tells whether a call carries Seraph's query credentials.
+func passwordInQuery(query string) bool {
+	if query == "" {
+		return false
+	}
+	return rules.HasQuery(query, func(name string) bool { return name == "os_username" }) &&
+		rules.HasQuery(query, func(name string) bool { return name == "os_password" })
+}
+
+// hasSession tells whether a call carries a cookie of a browser session of the product.
+func hasSession(r *http.Request, p *product) bool {
+	for _, line := range r.Header["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if p.isSession(name) {
+				return true
+			}
+		}
+	}
+	return false
+}

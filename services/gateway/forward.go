@@ -1,0 +1,265 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+)
+
+// buffers are the working memory of forwards, shared by all calls of a gateway.
+type buffers struct {
+	heads  sync.Pool // of *[]byte
+	copies sync.Pool // of *[32<<10]byte
+}
+
+func newBuffers() *buffers {
+	return &buffers{
+		heads:  sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }},
+		copies: sync.Pool{New: func() any { return new([32 << 10]byte) }},
+	}
+}
+
+// forward takes a call to a node and the reply to the client. What it returns is the answer the call was
+// given in the end.
+func forward(c *call) answer {
+	head, _ := c.gw.buffers.heads.Get().(*[]byte)
+	defer c.gw.buffers.heads.Put(head)
+	*head = appendHead((*head)[:0], c)
+	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
+	upgrade := c.r.Header.Get("Upgrade")
+	if upgrade != "" && named(c.r.Header["Connection"], "Upgrade") {
+		*head = appendField(*head, "Connection", "Upgrade")
+		*head = appendField(*head, "Upgrade", upgrade)
+	} else {
+		upgrade = ""
+	}
+	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && request.Body != nil {
+		request.Expect = true
+	}
+	request.Head = *head
+	request.Informational = func(status int, header http.Header) {
+		if status == http.StatusEarlyHints {
+			to := c.w.Header()
+			copyReply(to, header, true)
+			c.w.WriteHeader(status)
+			for name := range header { // they belong to the hint, not to the reply
+				delete(to, name)
+			}
+		}
+	}
+	started := time.Now()
+	resp, err := send(c, &request)
+	if err != nil {
+		c.upstream = time.Since(started)
+		return c.failed(err)
+	}
+	defer func() {
+		_ = resp.Body.Close()
+		c.upstream = time.Since(started)
+	}()
+	if a := c.checkUser(resp); a.kind != goOn {
+		return a
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return c.tunnel(resp, upgrade)
+	}
+	return c.reply(resp)
+}
+
+// send tries the nodes of the site until one takes the call: another is asked only when the last was not
+// reached at all.
+func send(c *call, request *upstream.Request) (*upstream.Response, error) {
+	var tried []*upstream.Node
+	var last error
+	for {
+		node := c.site.pool.Next(tried)
+		if node == nil {
+			if last == nil {
+				last = &upstream.UnreachableError{Node: "none", Err: errors.New("the site has no node")}
+			}
+			return nil, last
+		}
+		c.node = node.ID
+		resp, err := node.Do(c.ctx, request)
+		if err == nil {
+			return resp, nil
+		}
+		var gone *upstream.UnreachableError
+		if !errors.As(err, &gone) || gone.Sent {
+			return nil, err
+		}
+		node.Unreachable(err)
+		tried, last = append(tried, node), err
+	}
+}
+
+// failed is the answer to a call that got no reply from a node.
+func (c *call) failed(err error) answer {
+	var late *upstream.TimeoutError
+	switch {
+	case errors.As(err, &late):
+		return refuse(timedOut, err.Error())
+	case c.ctx.Err() != nil:
+		c.outcome = "interrupted"
+		return refuse(unreachable, "the client went away")
+	default:
+		return refuse(unreachable, err.Error())
+	}
+}
+
+// checkUser holds X-AUSERNAME against the user meant: the products serve a bad Bearer as anonymous, without a
+// word. No name on a success counts as another name.
+func (c *call) checkUser(resp *upstream.Response) answer {
+	if c.answer.kind != asAccount && c.answer.kind != asThemself || !c.site.product.namesUser {
+		return answer{}
+	}
+	names := resp.Header["X-Ausername"]
+	switch {
+	case len(names) == 1 && sameUser(names[0], c.user):
+		return answer{}
+	case len(names) == 0 && (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != http.StatusSwitchingProtocols:
+		return answer{}
+	}
+	if c.answer.kind == asThemself {
+		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
+	}
+	return refuse(mismatch, "meant "+c.user+", the node answered as "+strings.Join(names, ", "))
+}
+
+func sameUser(name, user string) bool {
+	if strings.EqualFold(name, user) {
+		return true
+	}
+	decoded, err := url.PathUnescape(name)
+	return err == nil && strings.EqualFold(decoded, user)
+}
+
+// reply passes a node's reply on.
+func (c *call) reply(resp *upstream.Response) answer {
+	byToken := c.answer.kind == asAccount || c.answer.kind == asThemself
+	header := c.w.Header()
+	copyReply(header, resp.Header, byToken)
+	for name := range resp.Trailer {
+		header.Add("Trailer", name)
+	}
+	c.status = resp.StatusCode
+	if resp.Sending() { // else net/http would read the rest of the body away under the node
+		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	}
+	c.w.WriteHeader(resp.StatusCode)
+	if err := c.copyBody(resp); err != nil {
+		c.outcome = "interrupted"
+		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
+	}
+	for name, values := range resp.Trailer {
+		header[name] = values
+	}
+	return c.answer
+}
+
+// copyBody copies a reply's body; one of unknown length goes out piece by piece as it comes.
+func (c *call) copyBody(resp *upstream.Response) error {
+	buf, _ := c.gw.buffers.copies.Get().(*[32 << 10]byte)
+	defer c.gw.buffers.copies.Put(buf)
+	flush := resp.ContentLength < 0
+	var rc *http.ResponseController
+	if flush {
+		rc = http.NewResponseController(c.w)
+	}
+	for {
+		n, err := resp.Body.Read(buf[:])
+		if n > 0 {
+			written, werr := c.w.Write(buf[:n])
+			c.bytesOut += int64(written)
+			if werr != nil {
+				return werr
+			}
+			if flush {
+				if err := rc.Flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tunnel joins client and node after a 101 reply, until one of them ends.
+func (c *call) tunnel(resp *upstream.Response, upgrade string) answer {
+	if upgrade == "" || !strings.EqualFold(resp.Header.Get("Upgrade"), upgrade) {
+		return refuse(unreachable, "the node switched to a protocol nobody asked for")
+	}
+	node := resp.Hijack()
+	defer func() { _ = node.Close() }()
+	client, buffered, err := http.NewResponseController(c.w).Hijack()
+	if err != nil {
+		return refuse(unreachable, "this connection cannot be upgraded")
+	}
+	defer func() { _ = client.Close() }()
+	header := c.w.Header()
+	copyReply(header, resp.Header, false)
+	header.Set("Connection", "Upgrade")
+	header.Set("Upgrade", resp.Header.Get("Upgrade"))
+	c.status = http.StatusSwitchingProtocols
+	if _, err = io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n"); err == nil {
+		err = header.Write(buffered)
+	}
+	if err == nil {
+		_, err = io.WriteString(buffered, "\r\n")
+	}
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err != nil {
+		c.outcome = "interrupted"
+		return c.answer
+	}
+	stop := context.AfterFunc(c.gw.ctx, func() { _ = client.Close() })
+	defer stop()
+	up := make(chan int64, 1)
+	go func() {
+		n, _ := io.Copy(node, buffered)
+		_ = node.Close()
+		up <- n
+	}()
+	c.bytesOut, _ = io.Copy(client, node)
+	_ = client.Close()
+	c.received = new(counted)
+	c.received.n.Store(uint64(<-up)) //nolint:gosec // never negative
+	return c.answer
+}
+
+// body is the request's body, counted; nil when there is none.
+func (c *call) body() io.Reader {
+	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ContentLength == 0 {
+		return nil
+	}
+	c.received = &counted{body: c.r.Body}
+	return c.received
+}
+
+// counted counts what a client sent. The upstream may still read it when the call has been answered; net/http
+// ends that when the handler returns.
+type counted struct {
+	body io.Reader
+	n    atomic.Uint64
+}
+
+func (b *counted) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	b.n.Add(uint64(n)) //nolint:gosec // never negative
+	return n, err
+}

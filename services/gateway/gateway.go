@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/settings"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/gatehouse-suite/gatehouse/shared/web"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+)
+
+// gateway is a running gateway.
+type gateway struct {
+	ctx        context.Context //nolint:containedctx // the life of the gateway; tunnels end with it
+	log        *slog.Logger
+	tracer     trace.Tracer
+	tracing    bool
+	plan       atomic.Pointer[plan]
+	follower   *configlog.Follower
+	identities *identities
+	trail      *trail
+	counts     *counts
+	buffers    *buffers
+	heardAt    atomic.Int64 // unix nanoseconds; the log was last known to be followed
+}
+
+// Run runs a gateway until ctx ends and every call it had begun has ended.
+func Run(ctx context.Context, host *service.Host, s Settings) error {
+	home, err := openHome(s)
+	if err != nil {
+		return err
+	}
+	nc, err := bus.Connect(context.WithoutCancel(ctx), host.Log, topology.Gateway, s.Settings)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers()}
+	g.trail = newTrail(js, host.Log, home.id, s.AuditBacklog)
+	g.counts = newCounts(host.Metrics, prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "gatehouse_audit_backlog", Help: "Audit records not yet in the stream."},
+		func() float64 { return float64(g.trail.waiting.Load()) }))
+	if g.identities, err = newIdentities(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
+		return fmt.Errorf("identity cache: %w", err)
+	}
+	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call
+	s.Upstream.ReplyTimeout = s.ReplyTimeout
+	fleet := upstream.NewFleet(background, s.Upstream)
+	opener := secret.NewOpener(js, home.identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir)
+	start := home.load(host.Log, opener)
+	keeper := &keeper{gw: g, home: home, opener: opener, fleet: fleet, planner: &planner{fleet: fleet, opener: opener, counts: g.counts}}
+	keeper.begin(ctx, start)
+	g.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Check}), configlog.Options{
+		Start: start.snapshot(), OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
+	})
+	host.Health.Set(g.health)
+	listener, err := listen(ctx, s)
+	if err != nil {
+		endBackground()
+		return err
+	}
+	var work sync.WaitGroup
+	work.Go(func() { g.follower.Run(background) })
+	work.Go(func() { g.trail.run(background, 10*time.Second) })
+	work.Go(func() { newBeat(g, js, home.id).run(background) })
+	work.Go(func() { keeper.keep(background) })
+	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
+	err = web.Serve(ctx, listener, g, web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10})
+	endBackground()
+	work.Wait()
+	fleet.Wait()
+	return err
+}
+
+func listen(ctx context.Context, s Settings) (net.Listener, error) {
+	if s.Listener != nil {
+		return s.Listener, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("gateway listener (GATEHOUSE_GATEWAY_LISTEN): %w", err)
+	}
+	return l, nil
+}
+
+// health tells whether calls can be answered: as long as there is a plan, however old. How old is in the detail.
+func (g *gateway) health() service.Check {
+	p := g.plan.Load()
+	if p == nil {
+		return service.Check{Detail: map[string]any{"trouble": "no configuration was ever loaded", "log": g.follower.Status()}}
+	}
+	detail := map[string]any{"config_version": p.state.Seq, "log": g.follower.Status(), "audit_backlog": g.trail.waiting.Load()}
+	problems := map[string][]string{}
+	for _, s := range p.sites {
+		if len(s.problems) > 0 {
+			problems[s.config.ID] = s.problems
+		}
+	}
+	if len(problems) > 0 {
+		detail["upstream_credentials"] = problems
+	}
+	return service.Check{Ready: true, Detail: detail}
+}

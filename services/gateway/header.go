@@ -1,0 +1,182 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+)
+
+// hopByHop tells whether a field belongs to one connection and is never passed on (RFC 9110 §7.6.1), or frames
+// the body, which the next connection does anew.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Length":
+		return true
+	}
+	return false
+}
+
+// forged tells whether a field would speak for Gatehouse or for the product's own front: it is stripped from
+// every call.
+func forged(name string) bool {
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
+		"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username",
+		"X-Remote-User", "Remote-User", "X-Auth-Request-User", "X-Ausername",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Seraph-") || strings.HasPrefix(name, "X-Gatehouse-")
+}
+
+// tokenQuery tells whether a query parameter is a credential, or acts as somebody: it is stripped from calls
+// that are made with a credential of ours.
+func tokenQuery(name string) bool {
+	return strings.HasPrefix(name, "oauth_") || strings.HasPrefix(name, "os_") ||
+		name == "xoauth_requestor_id" || name == "user_id"
+}
+
+// secretQuery tells whether the audit trail must not show a query parameter's value.
+func secretQuery(name string) bool {
+	return tokenQuery(name) || strings.EqualFold(name, "access_token") || strings.EqualFold(name, "token") ||
+		strings.EqualFold(name, "password") || strings.EqualFold(name, "client_secret") || strings.EqualFold(name, "id_token") ||
+		strings.EqualFold(name, "refresh_token") || strings.EqualFold(name, "code") || strings.EqualFold(name, "atl_token") || strings.EqualFold(name, "jwt")
+}
+
+// appendHead writes request line and header of a call as the node gets them.
+func appendHead(dst []byte, c *call) []byte {
+	h := c.r.Header
+	byToken := c.answer.kind == asAccount || c.answer.kind == asThemself
+	dst = append(dst, c.r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, nodeTarget(c)...)
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, c.r.Host...)
+	dst = append(dst, "\r\n"...)
+	connection := h["Connection"]
+	for name, values := range h {
+		if hopByHop(name) || forged(name) || (len(connection) > 0 && named(connection, name)) || !c.keeps(name, byToken) {
+			continue
+		}
+		for _, v := range values {
+			dst = appendField(dst, name, v)
+		}
+	}
+	dst = appendIdentity(dst, c, byToken)
+	if byToken && browserLike(h.Get("User-Agent")) {
+		dst = appendField(dst, "User-Agent", "Gatehouse")
+	}
+	if values := h["Te"]; len(values) > 0 && named(values, "Trailers") {
+		dst = append(dst, "Te: trailers\r\n"...)
+	}
+	dst = appendForwarded(dst, c)
+	return dst
+}
+
+// keeps tells whether a field of the client goes up.
+func (c *call) keeps(name string, byToken bool) bool {
+	switch name {
+	case "Authorization":
+		switch c.answer.kind {
+		case asThemself:
+			return c.cred.kind == kindBasic // a Bearer is written anew, because the products want its exact case
+		case pass:
+			return c.cred.kind != kindToken && (c.cred.kind != kindOAuth || c.site.config.Methods.ProductOAuth)
+		case asAccount, asNobody, deny, own, goOn:
+			return false
+		}
+		return false
+	case "Cookie":
+		return !byToken && c.answer.kind != asNobody
+	case "Origin", "Referer":
+		return !byToken
+	case "User-Agent":
+		return !byToken || !browserLike(c.r.Header.Get("User-Agent"))
+	}
+	return true
+}
+
+// appendIdentity writes the credential the node is to see.
+func appendIdentity(dst []byte, c *call, byToken bool) []byte {
+	switch {
+	case c.answer.kind == asAccount:
+		return appendField(dst, "Authorization", c.site.accounts[c.user])
+	case byToken && c.cred.kind == kindPAT:
+		dst = append(dst, "Authorization: Bearer "...)
+		dst = append(dst, c.cred.token...)
+		return append(dst, "\r\n"...)
+	default:
+		return dst
+	}
+}
+
+// appendForwarded says where the call came from.
+func appendForwarded(dst []byte, c *call) []byte {
+	dst = appendField(dst, "X-Forwarded-For", c.clientIP())
+	dst = appendField(dst, "X-Forwarded-Host", c.r.Host)
+	if c.r.TLS != nil {
+		dst = append(dst, "X-Forwarded-Proto: https\r\n"...)
+	} else {
+		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+	}
+	return appendField(dst, "X-Gatehouse-Request-Id", c.id)
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, value...)
+	return append(dst, "\r\n"...)
+}
+
+// nodeTarget is the request target the node gets: the client's own bytes, without credentials of ours to judge.
+func nodeTarget(c *call) string {
+	strip := c.answer.kind == asAccount || (c.answer.kind == asThemself && c.cred.kind == kindPAT)
+	if !strip || c.target.Query == "" {
+		return c.target.Raw
+	}
+	kept := rules.FilterQuery(c.target.Query, tokenQuery)
+	if len(kept) == len(c.target.Query) {
+		return c.target.Raw
+	}
+	path := c.target.Raw[:len(c.target.Raw)-len(c.target.Query)-1]
+	if kept == "" {
+		return path
+	}
+	return path + "?" + kept
+}
+
+// named tells whether a comma-separated list of field names holds name.
+func named(lists []string, name string) bool {
+	for _, list := range lists {
+		for item := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// browserLike tells whether a User-Agent would wake the products' XSRF filter.
+func browserLike(agent string) bool {
+	return strings.Contains(agent, "Mozilla") || strings.Contains(agent, "Opera")
+}
+
+// copyReply copies a node's header to the client's.
+func copyReply(to, from http.Header, byToken bool) {
+	connection := from["Connection"]
+	for name, values := range from {
+		switch {
+		case name == "Content-Length": // the same body follows
+		case hopByHop(name), strings.HasPrefix(name, "X-Gatehouse-"), byToken && name == "Set-Cookie":
+			continue
+		case len(connection) > 0 && named(connection, name):
+			continue
+		}
+		to[name] = values
+	}
+}

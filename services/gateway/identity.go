@@ -1,0 +1,152 @@
+package gateway
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"sync"
+	"time"
+
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/maypok86/otter/v2"
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/singleflight"
+	"google.golang.org/protobuf/proto"
+)
+
+// cacheKey is a keyed hash of a credential and where it is used; the credential itself is never kept.
+type cacheKey [sha256.Size]byte
+
+// identity is what is known of a credential: facts, judged anew on every call.
+type identity struct {
+	answeredAt time.Time // by the provider or the product, on this gateway's monotonic clock
+	// fingerprint is what the audit trail shows of the credential: the first half of its key, hex.
+	fingerprint string
+	token       *identityv1.IntrospectReply
+	whoami      *identityv1.WhoAmIReply
+	expiresAt   time.Time // of a token; zero: it did not say
+	notBefore   time.Time
+}
+
+// good tells whether the answer lets the caller in, before any rule: it goes to the larger cache.
+func (i *identity) good() bool {
+	return i.token.GetActive() || i.whoami.GetVerdict() == identityv1.WhoAmIReply_VERDICT_KNOWN
+}
+
+// identities asks introspection who a credential belongs to and remembers the answer: good ones and others in
+// separate bounded caches, so that guesses cannot push out what is in use.
+type identities struct {
+	nc      *nats.Conn
+	timeout time.Duration
+	macs    sync.Pool // of hash.Hash, keyed for this process
+	known   *otter.Cache[cacheKey, *identity]
+	unknown *otter.Cache[cacheKey, *identity]
+	flights singleflight.Group
+	asked   func(result string)
+}
+
+func newIdentities(nc *nats.Conn, s Settings, asked func(string)) (*identities, error) {
+	secret := make([]byte, sha256.Size)
+	_, _ = rand.Read(secret) // never fails
+	ids := &identities{nc: nc, timeout: s.IdentityTimeout, asked: asked}
+	ids.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	var err error
+	if ids.known, err = otter.New(&otter.Options[cacheKey, *identity]{MaximumSize: s.IdentityCache}); err != nil {
+		return nil, err
+	}
+	ids.unknown, err = otter.New(&otter.Options[cacheKey, *identity]{MaximumSize: max(s.IdentityCache/10, 100)})
+	return ids, err
+}
+
+// key hashes a credential under the process's key. salt has 64 hex digits and what is one byte, so no two
+// credentials, or two uses of one, hash the same bytes.
+func (ids *identities) key(salt string, what byte, value string) cacheKey {
+	mac, _ := ids.macs.Get().(hash.Hash)
+	mac.Reset()
+	var buf [256]byte
+	head := append(append(buf[:0], salt...), what)
+	if len(value) <= cap(buf)-len(head) {
+		_, _ = mac.Write(append(head, value...))
+	} else {
+		_, _ = mac.Write(head)
+		_, _ = mac.Write([]byte(value))
+	}
+	var k cacheKey
+	mac.Sum(k[:0])
+	ids.macs.Put(mac)
+	return k
+}
+
+// cached gives what is remembered of a credential and may still be used.
+func (ids *identities) cached(k cacheKey, fresh func(*identity) bool) *identity {
+	if id, ok := ids.known.GetIfPresent(k); ok && fresh(id) {
+		return id
+	}
+	if id, ok := ids.unknown.GetIfPresent(k); ok && fresh(id) {
+		return id
+	}
+	return nil
+}
+
+// forget drops what is remembered of a credential.
+func (ids *identities) forget(k cacheKey) {
+	ids.known.Invalidate(k)
+	ids.unknown.Invalidate(k)
+}
+
+// ask asks introspection, once for all calls that wait for the same credential. A caller whose ctx ends leaves;
+// the question goes on for the others. The error is a fault.
+func (ids *identities) ask(ctx context.Context, k cacheKey, subject string, request, reply proto.Message) (*identity, error) {
+	flight := ids.flights.DoChan(string(k[:]), func() (any, error) {
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
+		defer cancel()
+		if err := ask.Do(shared, ids.nc, subject, request, reply); err != nil {
+			ids.asked("failed")
+			return nil, err
+		}
+		id := newIdentity(reply, time.Now())
+		id.fingerprint = hex.EncodeToString(k[:8])
+		if id.good() {
+			ids.asked("known")
+			ids.unknown.Invalidate(k)
+			ids.known.Set(k, id)
+		} else {
+			ids.asked("unknown")
+			ids.known.Invalidate(k)
+			ids.unknown.Set(k, id)
+		}
+		return id, nil
+	})
+	select {
+	case result := <-flight:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		id, _ := result.Val.(*identity)
+		return id, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func newIdentity(reply proto.Message, now time.Time) *identity {
+	switch m := reply.(type) {
+	case *identityv1.IntrospectReply:
+		id := &identity{token: m, answeredAt: now.Add(-m.GetAge().AsDuration())}
+		if m.GetExpiresAt() != nil {
+			id.expiresAt = m.GetExpiresAt().AsTime()
+		}
+		if m.GetNotBefore() != nil {
+			id.notBefore = m.GetNotBefore().AsTime()
+		}
+		return id
+	case *identityv1.WhoAmIReply:
+		return &identity{whoami: m, answeredAt: now.Add(-m.GetAge().AsDuration())}
+	default:
+		return &identity{answeredAt: now}
+	}
+}

@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+)
+
+// plan is a configuration made ready for judging calls: everything that can be done once is done. It is frozen.
+type plan struct {
+	state eventlog.State
+	// version is the value of X-Gatehouse-Config-Version, shared by all replies.
+	version []string
+	hosts   map[string][]*site // by host, longest context path first
+	any     []*site            // sites of every host, longest context path first
+	sites   []*site
+}
+
+// site is one site of a plan.
+type site struct {
+	config    *configlog.Site
+	product   *product
+	api       rules.Patterns
+	login     rules.Patterns
+	pool      *upstream.Pool
+	providers map[string]*provider
+	// salt separates this site's cached identities from those of another site, and from its own once a
+	// provider is asked in another way.
+	salt string
+	// accounts are the Authorization values Gatehouse can act with, by account in lower case.
+	accounts map[string]string
+	// problems are the accounts it cannot act with, for readiness.
+	problems []string
+	realm    string
+	counts   *siteCounts
+}
+
+// provider is one provider of a site.
+type provider struct {
+	config  *configlog.Provider
+	clients map[string]string
+}
+
+// account gives the account a client's tokens act as; listed is false for a client the provider is not open to.
+func (p *provider) account(clientID string) (account string, listed bool) {
+	if p == nil {
+		return "", false
+	}
+	if len(p.clients) == 0 {
+		return strings.ToLower(p.config.ServiceAccount), true
+	}
+	account, listed = p.clients[clientID]
+	return account, listed
+}
+
+// planner makes plans.
+type planner struct {
+	fleet  *upstream.Fleet
+	opener *secret.Opener
+	counts *counts
+}
+
+// build makes a plan. It fails when a sealed secret cannot be fetched, so that the last plan stays; a
+// credential that can never be opened takes only its own account away.
+func (p *planner) build(ctx context.Context, snap *configlog.Snapshot) (*plan, error) {
+	out := &plan{state: snap.State, version: []string{strconv.FormatUint(snap.State.Seq, 10)}, hosts: map[string][]*site{}}
+	for i := range snap.Config.Sites {
+		s, err := p.site(ctx, &snap.Config.Sites[i])
+		if err != nil {
+			return nil, fmt.Errorf("site %s: %w", snap.Config.Sites[i].ID, err)
+		}
+		out.sites = append(out.sites, s)
+		if len(s.config.Hosts) == 0 {
+			out.any = append(out.any, s)
+		}
+		for _, h := range s.config.Hosts {
+			out.hosts[h] = append(out.hosts[h], s)
+		}
+	}
+	longestFirst := func(a, b *site) int { return cmp.Compare(len(b.config.ContextPath), len(a.config.ContextPath)) }
+	slices.SortStableFunc(out.any, longestFirst)
+	for _, sites := range out.hosts {
+		slices.SortStableFunc(sites, longestFirst)
+	}
+	return out, nil
+}
+
+// specs are the nodes a configuration wants.
+func specs(c *configlog.Config) []upstream.Spec {
+	var all []upstream.Spec
+	for i := range c.Sites {
+		all = append(all, siteSpecs(&c.Sites[i])...)
+	}
+	return all
+}
+
+func siteSpecs(s *configlog.Site) []upstream.Spec {
+	all := make([]upstream.Spec, 0, len(s.Nodes))
+	for _, n := range s.Nodes {
+		all = append(all, upstream.Spec{Site: s.ID, ID: n.ID, URL: n.URL, Status: s.ContextPath + productOf(s.Product).statusPath})
+	}
+	return all
+}
+
+func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
+	s := &site{
+		config: c, product: productOf(c.Product), providers: map[string]*provider{}, accounts: map[string]string{},
+		realm: cmp.Or(c.BaseURL, c.ID), counts: p.counts.site(c.ID),
+	}
+	apiPaths := c.APIPaths
+	if len(apiPaths) == 0 {
+		apiPaths = s.product.apiPaths
+	}
+	var err error
+	if s.api, err = rules.Compile(apiPaths); err != nil {
+		return nil, err
+	}
+	if s.login, err = rules.Compile(s.product.loginPaths); err != nil {
+		return nil, err
+	}
+	nodes, err := p.fleet.Nodes(siteSpecs(c))
+	if err != nil {
+		return nil, err
+	}
+	s.pool = upstream.NewPool(nodes)
+	for i := range c.Providers {
+		q := &provider{config: &c.Providers[i], clients: map[string]string{}}
+		for _, client := range q.config.Clients {
+			q.clients[client.ClientID] = strings.ToLower(cmp.Or(client.ServiceAccount, q.config.ServiceAccount))
+		}
+		s.providers[q.config.ID] = q
+	}
+	s.salt = salt(c)
+	return s, p.accounts(ctx, s)
+}
+
+// salt is unlike any other site's, and unlike this site's own with a provider asked in another way: endpoint,
+// client, secret, caller authentication, kind.
+func salt(c *configlog.Site) string {
+	type asked struct{ ID, Kind, Endpoint, Client, Auth, Secret string }
+	var all []asked
+	for _, p := range c.Providers {
+		secret := p.ClientSecret
+		all = append(all, asked{
+			p.ID, p.Kind, p.IntrospectionEndpoint, p.ClientID, p.CallerAuth,
+			strings.Join([]string{secret.Key(), secret.Fingerprint, secret.Env, secret.File}, "\x00"),
+		})
+	}
+	text, _ := json.Marshal([]any{c.ID, c.Product, c.Nodes, all}) // plain strings always marshal
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// accounts opens the upstream credentials of a site.
+func (p *planner) accounts(ctx context.Context, s *site) error {
+	for account, sealed := range s.config.Upstream.Accounts {
+		value, err := p.opener.Open(ctx, sealed)
+		if errors.Is(err, secret.ErrAway) {
+			return err
+		}
+		if err == nil {
+			value, err = authorization(s.config.Upstream.Driver, account, value)
+		}
+		if err != nil {
+			s.problems = append(s.problems, account+": "+err.Error())
+			continue
+		}
+		s.accounts[strings.ToLower(account)] = value
+	}
+	slices.Sort(s.problems)
+	return nil
+}
+
+// authorization gives the field value a driver shows to the product.
+func authorization(driver, account, value string) (string, error) {
+	switch driver {
+	case "pat":
+		if !token68(value) {
+			return "", errors.New("the credential is not a token")
+		}
+		return "Bearer " + value, nil
+	case "basic":
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(account+":"+value)), nil
+	default:
+		return "", fmt.Errorf("driver %q is not built yet", driver)
+	}
+}
+
+// match finds the site of a call, and the path below its context path.
+func (p *plan) match(host, path string) (*site, string) {
+	for _, s := range p.hosts[bareHost(host)] {
+		if rest, ok := rules.CutContext(path, s.config.ContextPath); ok {
+			return s, rest
+		}
+	}
+	for _, s := range p.any {
+		if rest, ok := rules.CutContext(path, s.config.ContextPath); ok {
+			return s, rest
+		}
+	}
+	return nil, ""
+}
+
+// bareHost cuts port and closing dot from a Host field and lowers it.
+func bareHost(host string) string {
+	if strings.IndexByte(host, ':') >= 0 {
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}

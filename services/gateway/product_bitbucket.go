@@ -1,0 +1,16 @@
+package gateway
+
+import "strings"
+
+// bitbucket is Bitbucket Data Center.
+func bitbucket() *product {
+	return &product{
+		name:           "bitbucket",
+		apiPaths:       []string{"/rest/**", "/rpc/**", "/plugins/servlet/**"},
+		loginPaths:     []string{"/login", "/j_atl_security_check", "/rest/tsv/1.0/authenticate"},
+		sessionCookies: []string{"BITBUCKETSESSIONID", "_atl_bitbucket_remember_me", "crowd.token_key"},
+		pat:            func(token string) bool { return strings.HasPrefix(token, "BBDC-") },
+		statusPath:     "/status",
+		namesUser:      true,
+	}
+}

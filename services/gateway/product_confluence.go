@@ -1,0 +1,16 @@
+package gateway
+
+// confluence is Confluence Data Center.
+func confluence() *product {
+	return &product{
+		name:     "confluence",
+		apiPaths: []string{"/rest/**", "/rpc/**", "/plugins/servlet/**"},
+		loginPaths: []string{
+			"/login.action", "/dologin.action", "/doauthenticate.action", "/rest/tsv/1.0/authenticate",
+		},
+		sessionCookies: []string{"JSESSIONID", "seraph.*", "crowd.token_key"},
+		pat:            serverPAT,
+		statusPath:     "/status",
+		namesUser:      true,
+	}
+}

@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// refusal is a body that every client of these products parses: REST-framework errors, Jira's and Confluence's
+// in one.
+type refusal struct {
+	Message       string            `json:"message"`
+	StatusDash    int               `json:"status-code"`
+	Status        int               `json:"statusCode"`
+	Reason        reason            `json:"reason"`
+	ErrorMessages []string          `json:"errorMessages"`
+	Errors        map[string]string `json:"errors"`
+}
+
+// retryAfter is what callers are told to wait, in seconds, when something of ours is away.
+const retryAfter = "5"
+
+// answerRefusal writes the reply of the gateway's own for an answer that is not forwarded.
+func answerRefusal(c *call, a answer) {
+	status, message := a.reason.text()
+	h := c.w.Header()
+	h["X-Gatehouse-Reason"] = []string{string(a.reason)}
+	h["Content-Type"] = []string{"application/json"}
+	h["Cache-Control"] = []string{"no-store"}
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
+		if challenge := challenge(c, a, status); challenge != "" {
+			h["Www-Authenticate"] = []string{challenge}
+		}
+	case http.StatusServiceUnavailable:
+		h["Retry-After"] = []string{retryAfter}
+	}
+	for _, f := range a.fields {
+		if f.name != "scope" && f.value != "" {
+			h.Set(f.name, f.value)
+		}
+	}
+	body, _ := json.Marshal(refusal{ // plain strings and numbers always marshal
+		Message: message, StatusDash: status, Status: status, Reason: a.reason,
+		ErrorMessages: []string{message}, Errors: map[string]string{},
+	})
+	h["Content-Length"] = []string{strconv.Itoa(len(body) + 1)}
+	c.status = status
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		n, _ := c.w.Write(append(body, '\n'))
+		c.bytesOut = int64(n)
+	}
+}
+
+// challenge is WWW-Authenticate by RFC 6750 §3: an error code only where a Bearer token was judged.
+func challenge(c *call, a answer, status int) string {
+	if c.site == nil {
+		return ""
+	}
+	value := `Bearer realm="` + quoted(c.site.realm) + `"`
+	bearer := c.cred.kind == kindOAuth || c.cred.kind == kindToken || c.cred.kind == kindPAT
+	switch {
+	case a.reason == malformed:
+		return value + `, error="invalid_request"`
+	case a.reason == scopeMissing:
+		value += `, error="insufficient_scope"`
+		for _, f := range a.fields {
+			if f.name == "scope" {
+				value += `, scope="` + quoted(f.value) + `"`
+			}
+		}
+		return value
+	case status != http.StatusUnauthorized:
+		return ""
+	case bearer && (a.reason == tokenInactive || a.reason == refused):
+		return value + `, error="invalid_token"`
+	default:
+		return value
+	}
+}
+
+// quoted escapes a quoted-string (RFC 9110 §5.6.4).
+func quoted(s string) string {
+	q := strconv.QuoteToASCII(s)
+	return q[1 : len(q)-1]
+}

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+const (
+	// leeway is how far a provider's clock may be off, both ways.
+	leeway = 30 * time.Second
+	// knownFor and refusedFor are how long the product's word about a PAT or a password is used. A refused
+	// password is never tried again meanwhile: each failure brings its user closer to a CAPTCHA.
+	knownFor   = 60 * time.Second
+	refusedFor = 10 * time.Second
+)
+
+// whoIsIt is row 10: whose credential it is, by its issuer's word, and whether it is good now.
+func whoIsIt(c *call) answer {
+	switch c.cred.kind {
+	case kindOAuth:
+		return whoseToken(c)
+	case kindPAT, kindBasic:
+		return whoAtTheProduct(c)
+	case kindToken:
+		return refuse(tokenInactive, "unknown API token")
+	case kindNone, kindLink, kindSession:
+		return answer{}
+	default:
+		return refuse(malformed, "")
+	}
+}
+
+// whoseToken asks who an OAuth 2.0 token belongs to and judges it, cached or not.
+func whoseToken(c *call) answer {
+	if len(c.site.providers) == 0 {
+		return refuse(tokenInactive, "the site trusts no provider")
+	}
+	ids := c.gw.identities
+	c.key = ids.key(c.site.salt, 't', c.cred.token)
+	id := ids.cached(c.key, func(id *identity) bool { return c.site.fresh(id, c.at) })
+	if id == nil {
+		request := &identityv1.IntrospectRequest{Site: c.site.config.ID, Token: c.cred.token, ConfigSequence: c.plan.state.Seq}
+		err := c.gw.span(c.ctx, "introspect", func(ctx context.Context) (err error) {
+			id, err = ids.ask(ctx, c.key, topology.Introspect, request, new(identityv1.IntrospectReply))
+			return err
+		})
+		if err != nil {
+			return unanswered(c, err)
+		}
+	}
+	c.fingerprint, c.provider, c.clientID = id.fingerprint, id.token.GetProvider(), id.token.GetClientId()
+	return judge(id, c.site, c.at)
+}
+
+// fresh tells whether what a provider said of a token may still be used. The cap counts from its answer.
+func (s *site) fresh(id *identity, now time.Time) bool {
+	age := now.Sub(id.answeredAt)
+	if p := s.providers[id.token.GetProvider()]; p != nil {
+		if id.token.GetActive() {
+			return age < p.config.Cache.MaxTTL.Std()
+		}
+		return age < p.config.Cache.NegativeTTL.Std()
+	}
+	if id.token.GetActive() {
+		return false
+	}
+	for _, p := range s.providers { // none of them knew it
+		if age >= p.config.Cache.NegativeTTL.Std() {
+			return false
+		}
+	}
+	return true
+}
+
+// judge holds what is known of a token against the site's rules as they are now. The caller is told the same
+// for unknown, expired and revoked.
+func judge(id *identity, s *site, now time.Time) answer {
+	t := id.token
+	if !t.GetActive() {
+		return refuse(tokenInactive, t.GetDetail())
+	}
+	p := s.providers[t.GetProvider()]
+	switch {
+	case p == nil:
+		return refuse(tokenInactive, "provider no longer trusted")
+	case !id.expiresAt.IsZero() && now.After(id.expiresAt.Add(leeway)):
+		return refuse(tokenInactive, "expired")
+	case !id.notBefore.IsZero() && now.Before(id.notBefore.Add(-leeway)):
+		return refuse(tokenInactive, "not valid yet")
+	case p.config.Issuer != "" && t.GetIssuer() != "" && p.config.Issuer != t.GetIssuer():
+		return refuse(tokenInactive, "issued by another issuer")
+	case p.config.Audience != "" && !slices.Contains(t.GetAudience(), p.config.Audience):
+		return refuse(audienceWrong, "audience "+strings.Join(t.GetAudience(), " "))
+	}
+	for _, scope := range p.config.RequiredScopes {
+		if !slices.Contains(t.GetScopes(), scope) {
+			return insufficientScope(p.config.RequiredScopes, "scope "+strings.Join(t.GetScopes(), " "))
+		}
+	}
+	if s.config.Grant == "client_credentials" && ofPerson(t.GetUsername(), t.GetClientId()) {
+		return refuse(notClientToken, "issued to "+t.GetUsername())
+	}
+	return answer{}
+}
+
+func insufficientScope(required []string, detail string) answer {
+	a := refuse(scopeMissing, detail)
+	a.fields = []field{{"scope", strings.Join(required, " ")}}
+	return a
+}
+
+// whoAtTheProduct asks the product who a PAT or a password belongs to; nobody else can judge them.
+func whoAtTheProduct(c *call) answer {
+	ids := c.gw.identities
+	if c.cred.kind == kindPAT {
+		c.key = ids.key(c.site.salt, 'p', c.cred.token)
+	} else {
+		c.key = ids.key(c.site.salt, 'b', c.cred.user+"\x00"+c.cred.password)
+	}
+	id := ids.cached(c.key, func(id *identity) bool {
+		if id.good() {
+			return c.at.Sub(id.answeredAt) < knownFor
+		}
+		return c.at.Sub(id.answeredAt) < refusedFor
+	})
+	if id == nil {
+		err := c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
+			id, err = ids.ask(ctx, c.key, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
+			return err
+		})
+		if err != nil {
+			return unanswered(c, err)
+		}
+	}
+	c.fingerprint, c.user = id.fingerprint, id.whoami.GetUser()
+	switch id.whoami.GetVerdict() {
+	case identityv1.WhoAmIReply_VERDICT_KNOWN:
+		return answer{}
+	case identityv1.WhoAmIReply_VERDICT_CAPTCHA:
+		a := refuse(captcha, id.whoami.GetDetail())
+		a.fields = []field{
+			{"X-Seraph-Loginreason", id.whoami.GetLoginReason()},
+			{"X-Authentication-Denied-Reason", id.whoami.GetDeniedReason()},
+		}
+		return a
+	case identityv1.WhoAmIReply_VERDICT_REFUSED, identityv1.WhoAmIReply_VERDICT_UNSPECIFIED:
+		return refuse(refused, id.whoami.GetDetail())
+	default:
+		return refuse(refused, "")
+	}
+}
+
+func whoAmI(c *call) *identityv1.WhoAmIRequest {
+	request := &identityv1.WhoAmIRequest{Site: c.site.config.ID, ConfigSequence: c.plan.state.Seq}
+	if c.cred.kind == kindPAT {
+		request.Credential = &identityv1.WhoAmIRequest_Pat{Pat: c.cred.token}
+	} else {
+		request.Credential = &identityv1.WhoAmIRequest_Password{
+			Password: &identityv1.Password{Username: c.cred.user, Password: c.cred.password},
+		}
+	}
+	return request
+}
+
+// unanswered is a question that got no answer: closed, and never "invalid token".
+func unanswered(c *call, err error) answer {
+	if context.Cause(c.ctx) != nil {
+		return refuse(providerAway, "the client went away")
+	}
+	return refuse(providerAway, fault.From(err).Message)
+}

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+)
+
+// canonicalPath is row 0: a path that a server behind us could read in another way is refused.
+func canonicalPath(c *call) answer {
+	target, ok := rules.ParseTarget(c.r.RequestURI)
+	if !ok {
+		return refuse(pathAmbiguous, "")
+	}
+	c.target = target
+	return answer{}
+}
+
+// matchSite is row 1: by host, then by the longest context path.
+func matchSite(c *call) answer {
+	c.site, c.path = c.plan.match(c.r.Host, c.target.Path)
+	if c.site == nil {
+		return refuse(siteUnknown, "")
+	}
+	return answer{}
+}
+
+// ownPaths is row 1b: what is below these paths is Gatehouse's, whatever the product has there.
+func ownPaths(c *call) answer {
+	if below(c.path, "/plugins/servlet/restauth") || below(c.path, "/rest/gatehouse/1.0") {
+		return answer{kind: own, reason: ownPath}
+	}
+	return answer{}
+}
+
+func below(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// notAPICall is row 2: pages, and the log-in itself, are not Gatehouse's business, as long as no credential of
+// the API kind comes with them.
+func notAPICall(c *call) answer {
+	c.cred = readCredential(c.r, c.target.Query, c.site.product, c.site.config.Methods.ProductOAuth && len(c.site.config.Providers) == 0)
+	if c.cred.ofAPI() {
+		return answer{}
+	}
+	if c.site.login.Match(c.r.Method, c.path) {
+		return answer{kind: pass, reason: notAPI}
+	}
+	if c.site.api.Match(c.r.Method, c.path) {
+		return answer{}
+	}
+	if c.target.Further != "" {
+		if path, ok := rules.CutContext(c.target.Further, c.site.config.ContextPath); ok && c.site.api.Match(c.r.Method, path) {
+			return refuse(pathAmbiguous, "an escape of an escape hides an API path")
+		}
+	}
+	return answer{kind: pass, reason: notAPI}
+}
+
+// notEnforced is row 3: "Enable REST API Authentication" is off.
+func notEnforced(c *call) answer {
+	if !c.site.config.Enabled {
+		return answer{kind: pass, reason: disabled}
+	}
+	return answer{}
+}
+
+// tooStale closes a site whose configuration was not heard of for longer than it allows: a revocation or a
+// rule may have passed this gateway by.
+func tooStale(c *call) answer {
+	allowed := c.site.config.Stale.Max.Std()
+	if allowed > 0 && c.at.UnixNano()-c.gw.heardAt.Load() > int64(allowed) {
+		return refuse(staleConfiguration, "")
+	}
+	return answer{}
+}

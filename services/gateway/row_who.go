@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"strings"
+)
+
+// browserSession is row 6: a session of the product goes through as it is, with nothing added.
+func browserSession(c *call) answer {
+	if c.cred.kind == kindNone && c.cred.bad == "" && hasSession(c.r, c.site.product) {
+		c.cred.kind = kindSession
+		return answer{kind: pass, reason: browser}
+	}
+	return answer{}
+}
+
+// noCredential is row 7: whoever shows nothing goes on as nobody.
+func noCredential(c *call) answer {
+	if c.cred.kind == kindNone && c.cred.bad == "" {
+		return answer{kind: asNobody, reason: anonymous}
+	}
+	return answer{}
+}
+
+// whichCredential is row 8: what row 2 read is refused here when it was several or none that we know.
+func whichCredential(c *call) answer {
+	if c.cred.bad != "" {
+		return refuse(c.cred.bad, "")
+	}
+	return answer{}
+}
+
+// methodSwitches is row 9.
+func methodSwitches(c *call) answer {
+	m := c.site.config.Methods
+	switch {
+	case c.cred.kind == kindBasic && !m.Basic:
+		return refuse(basicDisabled, "")
+	case c.cred.kind == kindOAuth && !m.OAuth:
+		return refuse(oauthDisabled, "")
+	case c.cred.kind == kindPAT && !m.PAT && !m.ProductOAuth:
+		return refuse(patDisabled, "")
+	case c.cred.kind == kindToken && !m.APITokens:
+		return refuse(tokensDisabled, "")
+	case c.cred.kind == kindLink && !m.Links:
+		return refuse(linksDisabled, "")
+	case c.cred.kind == kindLink:
+		return answer{kind: pass, reason: link}
+	default:
+		return answer{}
+	}
+}
+
+// asWhom is row 11: the account of the product the call acts as.
+func asWhom(c *call) answer {
+	if c.cred.kind != kindOAuth {
+		return answer{}
+	}
+	p := c.site.providers[c.provider]
+	account, listed := p.account(c.clientID)
+	if !listed {
+		return refuse(noAccount, "client "+c.clientID+" is not on the provider's list")
+	}
+	if account == "" {
+		return refuse(noAccount, "the provider has no service account")
+	}
+	if _, ok := c.site.accounts[account]; !ok {
+		return refuse(noAccount, "no usable upstream credential for "+account)
+	}
+	c.user = account
+	return answer{}
+}
+
+// ofPerson tells whether a token was issued to a person: it names a user who is not the client itself.
+func ofPerson(username, clientID string) bool {
+	return username != "" && !strings.EqualFold(username, clientID) &&
+		!strings.EqualFold(username, "service-account-"+clientID)
+}
+
+// recordable is row 14: a call that could not be recorded is not made, unless the site says otherwise.
+func recordable(c *call) answer {
+	if c.site.config.Audit.Enabled && c.site.config.Audit.WhenUnavailable != "allow" && c.gw.trail.full() {
+		return refuse(auditAway, "")
+	}
+	return answer{}
+}
+
+// swapAndForwardAs is row 15: the client's own credential goes up when only the product could judge it, ours
+// otherwise.
+func swapAndForwardAs(c *call) answer {
+	if c.cred.kind == kindOAuth || c.cred.kind == kindToken {
+		return answer{kind: asAccount, reason: allowed}
+	}
+	return answer{kind: asThemself, reason: allowed}
+}

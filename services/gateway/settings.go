@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"net"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+)
+
+// Settings of a gateway process.
+type Settings struct {
+	// Listen is where clients call.
+	Listen string `env:"GATEWAY_LISTEN" envDefault:"127.0.0.1:8080"`
+	// ID names the gateway in the installation; empty: made at the first start and kept in DataDir.
+	ID string `env:"GATEWAY_ID"`
+	// DataDir keeps what a restart needs: the gateway's id and its Snapshot file.
+	DataDir string `env:"DATA_DIR" envDefault:"data"`
+	// KeysDir holds gateway.age; empty: keys below DataDir.
+	KeysDir string `env:"KEYS_DIR"`
+	// SecretsDir is the only folder that {file: PATH} may read; empty: none.
+	SecretsDir string `env:"SECRETS_DIR"`
+	// IdentityTimeout bounds a question to introspection.
+	IdentityTimeout time.Duration `env:"IDENTITY_TIMEOUT" envDefault:"8s"`
+	// IdentityCache is how many good credentials are remembered, about 1 KiB each; refused ones get a tenth.
+	IdentityCache int `env:"IDENTITY_CACHE" envDefault:"100000"`
+	// AuditBacklog is how many audit records may wait in memory, about 1 KiB each.
+	AuditBacklog int64 `env:"AUDIT_BACKLOG" envDefault:"100000"`
+	// ReplyTimeout bounds the wait for the head of a node's reply; bodies are not bounded.
+	ReplyTimeout time.Duration `env:"REPLY_TIMEOUT" envDefault:"5m"`
+	// ShutdownGrace is how long running calls may take once the gateway is told to stop.
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
+	bus.Settings
+
+	// Listener replaces Listen.
+	Listener net.Listener `env:"-"`
+	// Upstream are further settings of the way to the nodes.
+	Upstream upstream.Settings `env:"-"`
+	// Check is how often the configuration log is held against what the gateway has; default 1 s.
+	Check time.Duration `env:"-"`
+	// LookupEnv finds the variables that {env: NAME} names.
+	LookupEnv func(string) (string, bool) `env:"-"`
+}

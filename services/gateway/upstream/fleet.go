@@ -1,0 +1,109 @@
+package upstream
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Fleet is every node of every site, kept across configurations: a node that stays keeps its connections and
+// what is known of its health; one that goes lets its running calls end.
+type Fleet struct {
+	settings Settings
+	ctx      context.Context //nolint:containedctx // the life of the fleet, parent of every watch
+	watches  sync.WaitGroup
+
+	mu    sync.Mutex
+	nodes map[Spec]*watched
+}
+
+// Spec names a node of a site.
+type Spec struct {
+	Site, ID, URL string
+	// Status is the path of its status page.
+	Status string
+}
+
+type watched struct {
+	node *Node
+	end  context.CancelFunc
+}
+
+// NewFleet gives an empty fleet whose watches end with ctx.
+func NewFleet(ctx context.Context, s Settings) *Fleet {
+	return &Fleet{settings: s.withDefaults(), ctx: ctx, nodes: map[Spec]*watched{}}
+}
+
+// Nodes gives the nodes of the specs, making those that are new. Forget ends those that are no longer wanted.
+func (f *Fleet) Nodes(specs []Spec) ([]*Node, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	nodes := make([]*Node, 0, len(specs))
+	for _, s := range specs {
+		w := f.nodes[s]
+		if w == nil {
+			node, err := newNode(s.ID, s.URL, s.Status, f.settings)
+			if err != nil {
+				return nil, err
+			}
+			ctx, end := context.WithCancel(f.ctx)
+			w = &watched{node: node, end: end}
+			f.nodes[s] = w
+			f.watches.Go(func() { node.watch(ctx) })
+		}
+		nodes = append(nodes, w.node)
+	}
+	return nodes, nil
+}
+
+// Forget ends the watch over every node that is not among specs.
+func (f *Fleet) Forget(specs []Spec) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s, w := range f.nodes {
+		if !slices.Contains(specs, s) {
+			w.end()
+			delete(f.nodes, s)
+		}
+	}
+}
+
+// Wait returns when every watch has ended, after ctx.
+func (f *Fleet) Wait() { f.watches.Wait() }
+
+// Pool is the nodes of one site in one configuration.
+type Pool struct {
+	nodes []*Node
+	turn  atomic.Uint32
+}
+
+// NewPool gives a pool of nodes.
+func NewPool(nodes []*Node) *Pool { return &Pool{nodes: nodes} }
+
+// All gives every node of the pool.
+func (p *Pool) All() []*Node { return p.nodes }
+
+// Next gives the node whose turn it is among those that are fit and were not tried; when none is, among all
+// that were not tried, because a status page may err; nil when all were tried.
+func (p *Pool) Next(tried []*Node) *Node {
+	n := uint32(len(p.nodes)) //nolint:gosec // a site has few nodes
+	if n == 0 {
+		return nil
+	}
+	start := p.turn.Add(1)
+	var second *Node
+	for i := range n {
+		node := p.nodes[(start+i)%n]
+		if slices.Contains(tried, node) {
+			continue
+		}
+		if node.fit() {
+			return node
+		}
+		if second == nil {
+			second = node
+		}
+	}
+	return second
+}

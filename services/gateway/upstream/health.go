@@ -1,0 +1,94 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// State of a node as its /status body says; Unknown and Away are ours.
+type State string
+
+// States. Jira answers 200 also while STARTING, STOPPING and on its FIRST_RUN: the body counts, not the code.
+const (
+	Unknown State = "UNKNOWN" // not asked yet
+	Away    State = "AWAY"    // does not answer, or not in this form
+	Running State = "RUNNING"
+)
+
+// Health is what is known of a node.
+type Health struct {
+	State State     `json:"state"`
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
+}
+
+// Health tells how the node was when it was last asked.
+func (n *Node) Health() Health { return *n.health.Load() }
+
+// fit tells whether calls should go to the node: it runs, or nobody has asked it yet.
+func (n *Node) fit() bool {
+	s := n.health.Load().State
+	return s == Running || s == Unknown
+}
+
+// Unreachable notes that a call could not reach the node, so that the next call goes elsewhere without
+// waiting for the next check.
+func (n *Node) Unreachable(err error) {
+	n.note(Health{State: Away, Error: err.Error()})
+	n.closeIdle(0)
+}
+
+func (n *Node) note(h Health) {
+	h.Since = time.Now()
+	if old := n.health.Load(); old.State == h.State {
+		h.Since = old.Since
+	}
+	n.health.Store(&h)
+}
+
+// watch asks the node for its health until ctx ends.
+func (n *Node) watch(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			n.closeIdle(0)
+			return
+		case <-timer.C:
+			h := n.ask(ctx)
+			if ctx.Err() == nil {
+				n.note(h)
+			}
+			n.closeIdle(n.settings.IdleTimeout)
+			timer.Reset(n.settings.CheckEvery*4/5 + rand.N(n.settings.CheckEvery*2/5)) //nolint:gosec // jitter
+		}
+	}
+}
+
+// ask reads the node's status page.
+func (n *Node) ask(ctx context.Context) Health {
+	ctx, cancel := context.WithTimeout(ctx, n.settings.ConnectTimeout)
+	defer cancel()
+	head := "GET " + n.status + " HTTP/1.1\r\nHost: " + n.address + "\r\nUser-Agent: gatehouse-health\r\nAccept: application/json\r\n"
+	resp, err := n.Do(ctx, &Request{Method: http.MethodGet, Head: []byte(head)})
+	if err != nil {
+		return Health{State: Away, Error: err.Error()}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var status struct {
+		State State `json:"state"`
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err == nil {
+		err = json.Unmarshal(text, &status)
+	}
+	if err != nil || status.State == "" {
+		return Health{State: Away, Error: "status page is not {\"state\": …}: " + resp.Status}
+	}
+	return Health{State: status.State}
+}

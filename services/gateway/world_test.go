@@ -1,0 +1,221 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(worldRole) != "" { //nolint:forbidigo // how a test binary is told to be the other process
+		worldProcess()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func attach(url string) proto.Message {
+	return &configv1.NodeAttached{Site: "jira", Node: "n1", Url: url}
+}
+
+// world is everything a gateway needs, all of it real: NATS, the lab, introspection, and a configuration log
+// that the test writes itself.
+type world struct {
+	t    testing.TB
+	nats *testkit.NATS
+	lab  *lab.Lab
+	keys string
+
+	log   *eventlog.Log
+	at    eventlog.State
+	seals *secret.Sealer
+	count atomic.Int64
+
+	stopIntrospection func()
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, nats: testkit.StartNATS(t), keys: filepath.Join(t.TempDir(), "keys")}
+	if err := secret.Init(w.keys); err != nil {
+		t.Fatal(err)
+	}
+	l, err := lab.Start(t.Context(), testkit.Logger(t), lab.Free(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	w.lab = l
+	js := w.nats.JetStream(t, topology.Config)
+	w.log = eventlog.New(js, topology.ConfigLog(), eventlog.Options{})
+	if w.seals, err = secret.NewSealer(js, w.keys); err != nil {
+		t.Fatal(err)
+	}
+	w.startIntrospection()
+	return w
+}
+
+func (w *world) startIntrospection() {
+	host := service.NewProcess(testkit.Logger(w.t), nil).Host("introspection", "")
+	stop := w.run("introspection", func(ctx context.Context) error {
+		return introspection.Run(ctx, host, introspection.Settings{
+			Settings: w.nats.Settings(topology.Introspection), KeysDir: w.keys, LogCheck: 100 * time.Millisecond,
+		})
+	})
+	w.stopIntrospection = stop
+	w.t.Cleanup(stop)
+}
+
+// run runs a service until the function it gives is called.
+func (w *world) run(name string, run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("%s: %v", name, err)
+		}
+	})
+}
+
+// commit appends facts to the configuration log.
+func (w *world) commit(facts ...proto.Message) uint64 {
+	w.t.Helper()
+	data, err := configlog.Encode(&configv1.Commit{Who: &configv1.Actor{Name: "test"}, RequestId: uuid.NewString()}, facts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.at, err = w.log.Append(context.WithoutCancel(w.t.Context()), w.at, data); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.at.Seq
+}
+
+// seal seals a secret and gives what facts hold of it.
+func (w *world) seal(owner secret.Owner, value string) *configv1.Secret {
+	w.t.Helper()
+	ref := fmt.Sprintf("s%d", w.count.Add(1))
+	if err := w.seals.Seal(w.t.Context(), owner, ref+".1", value); err != nil {
+		w.t.Fatal(err)
+	}
+	return &configv1.Secret{Ref: ref, Version: 1, Fingerprint: ref}
+}
+
+// site registers the lab's Jira as a site that enforces, with the lab's provider and the account svc-api.
+func (w *world) site() []proto.Message {
+	const id = "jira"
+	facts := []proto.Message{
+		&configv1.SiteRegistered{Site: id, Product: "jira"},
+		&configv1.SiteAddressed{Site: id, BaseUrl: "https://jira.example.com"},
+		&configv1.EnforcementSwitched{Site: id, Enabled: true},
+		&configv1.MethodsSet{Site: id, Basic: true, Oauth: true, Pat: true, ApiTokens: true, Links: true},
+		&configv1.GrantSwitched{Site: id, Grant: "client_credentials"},
+		&configv1.ProviderTrusted{Site: id, Provider: w.provider()},
+		&configv1.UpstreamDriverSet{Site: id, Driver: "pat"},
+		&configv1.UpstreamAccountSet{Site: id, Account: "svc-api", Credential: w.seal(secret.Gateway, w.lab.Jira.PAT("svc-api"))},
+		&configv1.StalenessSet{Site: id, Max: durationpb.New(5 * time.Minute)},
+		&configv1.AuditingSet{Site: id, Enabled: true, Sync: "group", WhenUnavailable: "deny"},
+	}
+	for _, n := range w.lab.Jira.Nodes() {
+		facts = append(facts, &configv1.NodeAttached{Site: id, Node: n.ID(), Url: n.URL()})
+	}
+	return facts
+}
+
+func (w *world) provider() *configv1.Provider {
+	return &configv1.Provider{
+		Id: "lab", Kind: "custom", Issuer: w.lab.Provider.Issuer(), IntrospectionEndpoint: w.lab.Provider.IntrospectionEndpoint(),
+		ClientId: lab.ResourceID, ClientSecret: w.seal(secret.Introspection, lab.ResourceSecret), CallerAuth: "client_secret_basic",
+		RequiredScopes: []string{"read"}, ServiceAccount: "svc-api",
+		CacheMaxTtl: durationpb.New(time.Minute), CacheNegativeTtl: durationpb.New(5 * time.Second),
+	}
+}
+
+// token mints an access token of the lab's provider for ci-bot.
+func (w *world) token(change ...func(*lab.TokenSpec)) string {
+	w.t.Helper()
+	spec := lab.TokenSpec{ClientID: lab.ClientID, Scopes: []string{"read", "write"}}
+	for _, c := range change {
+		c(&spec)
+	}
+	token, err := w.lab.Provider.MintToken(w.t.Context(), spec)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token
+}
+
+// running is a gateway under test.
+type running struct {
+	url  string
+	stop func()
+	dir  string
+}
+
+// gateway runs a gateway; dir "" makes a new folder for it.
+func (w *world) gateway(dir string, change ...func(*gateway.Settings)) *running {
+	w.t.Helper()
+	if dir == "" {
+		dir = w.t.TempDir()
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := gateway.Settings{
+		Settings: w.nats.Settings(topology.Gateway), DataDir: dir, KeysDir: w.keys, Listener: listener,
+		IdentityTimeout: 3 * time.Second, IdentityCache: 1000, AuditBacklog: 10_000, ReplyTimeout: 5 * time.Second,
+		ShutdownGrace: 5 * time.Second, Check: 100 * time.Millisecond, Upstream: upstream.Settings{CheckEvery: 100 * time.Millisecond},
+	}
+	for _, c := range change {
+		c(&s)
+	}
+	host := service.NewProcess(testkit.Logger(w.t), nil).Host("gateway", "")
+	r := &running{url: "http://" + listener.Addr().String(), dir: dir}
+	r.stop = w.run("gateway", func(ctx context.Context) error { return gateway.Run(ctx, host, s) })
+	w.t.Cleanup(r.stop)
+	return r
+}
+
+// reached waits until the gateway decides under at least that configuration.
+func (r *running) reached(t testing.TB, seq uint64) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		resp, err := http.Get(r.url + "/rest/gatehouse/1.0/") //nolint:bodyclose // drained below
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		var got uint64
+		if _, err := fmt.Sscan(resp.Header.Get("X-Gatehouse-Config-Version"), &got); err == nil && got >= seq {
+			return
+		}
+	}
+	t.Fatalf("the gateway never decided under configuration %d", seq)
+}

@@ -1,0 +1,2 @@
+// Package introspection says who a credential belongs to.
+package introspection

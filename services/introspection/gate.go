@@ -1,0 +1,41 @@
+package introspection
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+)
+
+// gate bounds how many calls one provider, or one site's nodes, get at once, and how many wait for that: a
+// provider that hangs must not hold every worker of the service.
+type gate struct {
+	slots   chan struct{}
+	waiting atomic.Int64
+}
+
+func newGate(n int) *gate { return &gate{slots: make(chan struct{}, n)} }
+
+// enter waits for a slot until ctx ends; who has entered must leave.
+func (g *gate) enter(ctx context.Context) error {
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	defer g.waiting.Add(-1)
+	if g.waiting.Add(1) > int64(4*cap(g.slots)) {
+		return fault.New(fault.Unavailable, "too many calls wait already")
+	}
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fault.Wrap(fault.Unavailable, "too many calls at once", ctx.Err())
+	}
+}
+
+func (g *gate) leave() { <-g.slots }
+
+// inside is how many calls are being made now.
+func (g *gate) inside() int { return len(g.slots) }

@@ -1,0 +1,88 @@
+package introspection
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+)
+
+// index is a Snapshot made ready for asking: frozen, but for what lives in its endpoints and upstreams.
+type index struct {
+	seq   uint64
+	sites map[string]*site
+	// unopened: a secret could not be opened; files: a secret comes from a file, which changes unannounced.
+	unopened, files bool
+}
+
+// site is one product and the providers it trusts.
+type site struct {
+	id        string
+	providers []*provider
+	product   *upstream // nil: a product of which it is not known how to ask it
+}
+
+// provider is a provider as one configuration trusts it.
+type provider struct {
+	id                  string
+	maxTTL, negativeTTL time.Duration
+	// ask is how it is asked; nil when it cannot be, and trouble says why.
+	ask     *endpoint
+	trouble string
+}
+
+// endpoint is how a provider is asked, and how that goes. It lives as long as its revision does, over any
+// number of configurations. Two sites never share one.
+type endpoint struct {
+	site, provider string
+	revision       string
+	how            asking
+	breaker        *breaker
+	gate           *gate
+	notes          notes
+}
+
+// asking is everything that has a part in what a provider answers; its fingerprint is the revision.
+type asking struct {
+	kind, url     string
+	callerAuth    string
+	clientID      string
+	secret        configlog.Secret
+	value         string // of the secret
+	usernameClaim string
+}
+
+// revision fingerprints a. A sealed secret is known by reference, version and fingerprint; one from a variable
+// or a file only by its value, and the fingerprint is keyed.
+func (a asking) revision(r revisions) string {
+	value := a.value
+	if a.secret.Ref != "" {
+		value = ""
+	}
+	return r.of(a.kind, a.url, a.callerAuth, a.clientID, a.usernameClaim,
+		a.secret.Key(), a.secret.Fingerprint, a.secret.Env, a.secret.File, value)
+}
+
+// choose gives the providers that may have issued a token, in the order they are to be asked. Today that is
+// all of them, as configured; choosing by the token's issuer or shape belongs here.
+func (s *site) choose(_ string) []*provider { return s.providers }
+
+// provider gives a provider, or nil.
+func (x *index) provider(siteID, id string) *provider {
+	if x == nil || x.sites[siteID] == nil {
+		return nil
+	}
+	all := x.sites[siteID].providers
+	if i := slices.IndexFunc(all, func(p *provider) bool { return p.id == id }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}
+
+// upstream gives how a site's nodes are asked, or nil.
+func (x *index) upstream(siteID string) *upstream {
+	if x == nil || x.sites[siteID] == nil {
+		return nil
+	}
+	return x.sites[siteID].product
+}

@@ -1,0 +1,144 @@
+package introspection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+// Run answers whose credentials are until ctx ends, and returns when what was under way is answered.
+func Run(ctx context.Context, host *service.Host, s Settings) error {
+	s = s.withDefaults()
+	nc, err := bus.Connect(ctx, host.Log, topology.Introspection, s.Settings)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	work, end := context.WithCancel(context.WithoutCancel(ctx)) // what is under way outlives ctx
+	defer end()
+	keep, err := newKeeper(nc, host, s)
+	if err != nil {
+		return err
+	}
+	answer, err := newAnswering(work, host, s, keep)
+	if err != nil {
+		return err
+	}
+	defer answer.close()
+	unregister, err := answer.counters.register(host.Metrics, keep)
+	if err != nil {
+		return err
+	}
+	defer unregister()
+	host.Health.Set(keep.health)
+
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer end()
+	loops.Go(func() { keep.follower.Run(work) })
+	loops.Go(func() { keep.run(work) })
+	server, err := ask.NewServer(work, nc, host.Log, host.Tracer, ask.Settings{
+		Name: "introspection", Version: service.Version, Queue: topology.QueueIntrospection, Workers: s.Workers,
+	})
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		ask.Handle(server, "introspect", topology.Introspect, answer.tokens.introspect),
+		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI))
+	if err == nil {
+		<-ctx.Done()
+	}
+	return errors.Join(err, drain(server, nc))
+}
+
+// drain takes no more requests, answers those that have already come, and sees the answers off.
+func drain(server *ask.Server, nc *nats.Conn) error {
+	err := server.Stop()
+	_ = nc.FlushTimeout(time.Second) // what NATS gave us before it knew is here now; NATS may be away
+	return errors.Join(err, server.Stop())
+}
+
+func newKeeper(nc *nats.Conn, host *service.Host, s Settings) (*keeper, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	identity, err := secret.ReadIdentity(secret.IdentityFile(s.KeysDir, secret.Introspection))
+	if err != nil {
+		return nil, err
+	}
+	rev, err := newRevisions(identity.String())
+	if err != nil {
+		return nil, err
+	}
+	k := &keeper{
+		opener:    secret.NewOpener(js, identity, s.Environ, s.SecretsDir),
+		revisions: rev, settings: s, log: host.Log,
+	}
+	k.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.LogCheck}), configlog.Options{
+		OnSnapshot: k.take, Repair: configlog.RepairFrom(nc),
+	})
+	return k, nil
+}
+
+// answering is what answers requests.
+type answering struct {
+	tokens   *tokens
+	people   *people
+	counters *counters
+	life     *life
+	clients  []interface{ CloseIdleConnections() }
+}
+
+func newAnswering(work context.Context, host *service.Host, s Settings, keep *keeper) (*answering, error) {
+	roots, err := readRoots(s.ProviderCAFile)
+	if err != nil {
+		return nil, err
+	}
+	known, err := newAnswers(s.ActiveEntries, s.InactiveEntries)
+	if err != nil {
+		return nil, err
+	}
+	users, err := newVerdicts(s.KnownEntries)
+	if err != nil {
+		return nil, err
+	}
+	refused, err := newVerdicts(s.RefusedEntries)
+	if err != nil {
+		return nil, err
+	}
+	kept, once, keys := newClient(s, roots, true), newClient(s, roots, false), newKeyer()
+	a := &answering{counters: newCounters(), life: &life{ctx: work}, clients: []interface{ CloseIdleConnections() }{kept, once}}
+	a.tokens = &tokens{config: keep, asker: &asker{
+		client: kept, timeout: s.CallTimeout, keys: keys, answers: known,
+		life: a.life, log: host.Log, tracer: host.Tracer, counters: a.counters,
+	}}
+	a.people = &people{
+		config: keep, client: &productClient{kept: kept, once: once, timeout: s.CallTimeout}, keys: keys,
+		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL,
+		life: a.life, tracer: host.Tracer, counters: a.counters,
+	}
+	return a, nil
+}
+
+// close waits for shared calls whose callers have left, and closes the connections.
+func (a *answering) close() {
+	a.life.end()
+	for _, c := range a.clients {
+		c.CloseIdleConnections()
+	}
+}

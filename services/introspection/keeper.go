@@ -1,0 +1,195 @@
+package introspection
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+)
+
+// keeper keeps the index of the last Snapshot, with every secret open that can be opened, and goes on trying
+// the others.
+type keeper struct {
+	opener    *secret.Opener
+	revisions revisions
+	settings  Settings
+	log       *slog.Logger
+	follower  *configlog.Follower // set once, before anybody asks
+
+	mu     sync.Mutex // one build at a time
+	snap   *configlog.Snapshot
+	readAt time.Time // when secrets were last read
+
+	current atomic.Pointer[index]
+}
+
+// openTime bounds the opening of all secrets of one build; what is not open by then is tried again.
+const openTime = 2 * time.Second
+
+// at gives the index at a sequence or behind it, waiting a little for one that is on its way.
+func (k *keeper) at(ctx context.Context, seq uint64) (*index, error) {
+	if x := k.current.Load(); x != nil && x.seq >= seq {
+		return x, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.settings.CatchUp)
+	defer cancel()
+	if _, err := k.follower.AtLeast(ctx, seq); err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "configuration "+strconv.FormatUint(seq, 10)+" has not arrived here", err)
+	}
+	return k.current.Load(), nil
+}
+
+// take is the Follower's OnSnapshot. It never fails: what cannot be opened makes one provider unavailable, and
+// nothing else.
+func (k *keeper) take(ctx context.Context, s *configlog.Snapshot) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.snap = s
+	k.build(ctx)
+	return nil
+}
+
+// run tries again what could not be opened, and reads files again, until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	ticker := time.NewTicker(k.settings.SecretRetry)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			k.again(ctx)
+		}
+	}
+}
+
+func (k *keeper) again(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	x := k.current.Load()
+	if x != nil && (x.unopened || x.files && time.Since(k.readAt) >= k.settings.SecretRead) {
+		k.build(ctx)
+	}
+}
+
+// build makes the index of the Snapshot anew. The caller holds mu.
+func (k *keeper) build(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	k.readAt = time.Now()
+	old := k.current.Load()
+	x := &index{seq: k.snap.State.Seq, sites: make(map[string]*site, len(k.snap.Config.Sites))}
+	sealed := map[string]bool{}
+	for i := range k.snap.Config.Sites {
+		c := &k.snap.Config.Sites[i]
+		s := &site{id: c.ID, product: k.upstream(old, c)}
+		for j := range c.Providers {
+			p := k.provider(ctx, old, c.ID, &c.Providers[j])
+			s.providers = append(s.providers, p)
+			named := c.Providers[j].ClientSecret
+			sealed[named.Key()] = true
+			x.files = x.files || named.File != ""
+			x.unopened = x.unopened || p.trouble == troubleUnopened
+		}
+		x.sites[c.ID] = s
+	}
+	k.opener.Keep(func(key string) bool { return sealed[key] })
+	k.current.Store(x)
+}
+
+// What keeps a provider from being asked. The log says more.
+const (
+	troubleUnopened = "its client secret cannot be opened"
+	troubleKind     = "its kind has no introspection endpoint that is understood here (RFC 7662)"
+	troubleURL      = "its introspection endpoint is no http or https URL"
+	troubleAuth     = "its caller_auth is not known"
+)
+
+// provider makes ready one provider, on the endpoint it had before when nothing about that has changed.
+func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *configlog.Provider) *provider {
+	p := &provider{id: c.ID, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std()}
+	how, err := k.asking(ctx, old, siteID, c)
+	before := old.provider(siteID, c.ID)
+	if err != nil {
+		p.trouble = err.trouble
+		if before == nil || before.trouble != p.trouble {
+			k.log.LogAttrs(ctx, slog.LevelWarn, "provider cannot be asked", slog.String("site", siteID),
+				slog.String("provider", c.ID), slog.String("trouble", p.trouble), slog.Any("error", err.cause))
+		}
+		return p
+	}
+	if before != nil && before.trouble != "" {
+		k.log.LogAttrs(ctx, slog.LevelInfo, "provider can be asked again", slog.String("site", siteID), slog.String("provider", c.ID))
+	}
+	revision := how.revision(k.revisions)
+	if before != nil && before.ask != nil && before.ask.revision == revision {
+		p.ask = before.ask
+		return p
+	}
+	p.ask = &endpoint{
+		site: siteID, provider: c.ID, revision: revision, how: how,
+		breaker: newBreaker(k.settings), gate: newGate(k.settings.Concurrency),
+	}
+	return p
+}
+
+// cannot is why a provider cannot be asked.
+type cannot struct {
+	trouble string
+	cause   error
+}
+
+func (k *keeper) asking(ctx context.Context, old *index, siteID string, c *configlog.Provider) (asking, *cannot) {
+	a := asking{
+		kind: c.Kind, url: c.IntrospectionEndpoint, callerAuth: c.CallerAuth, clientID: c.ClientID,
+		secret: c.ClientSecret, usernameClaim: c.UsernameClaim,
+	}
+	if !speaksRFC7662(c.Kind) {
+		return a, &cannot{trouble: troubleKind, cause: errors.New("kind " + strconv.Quote(c.Kind))}
+	}
+	u, err := url.Parse(a.url)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return a, &cannot{trouble: troubleURL} // the error repeats the URL, which may hold a password
+	}
+	needed, known := needsSecret(a.callerAuth)
+	if !known {
+		return a, &cannot{trouble: troubleAuth, cause: errors.New("caller_auth " + strconv.Quote(a.callerAuth))}
+	}
+	if !needed {
+		a.secret = configlog.Secret{}
+		return a, nil
+	}
+	if p := old.provider(siteID, c.ID); p != nil && p.ask != nil && a.secret.Ref != "" && p.ask.how.secret == a.secret {
+		a.value = p.ask.how.value // sealed under a key that is never written again
+		return a, nil
+	}
+	if a.value, err = k.opener.Open(ctx, a.secret); err != nil {
+		return a, &cannot{trouble: troubleUnopened, cause: err}
+	}
+	return a, nil
+}
+
+// upstream makes ready the nodes of a site, on what is known of them when nothing about them has changed.
+func (k *keeper) upstream(old *index, c *configlog.Site) *upstream {
+	p, known := productOf(c.Product)
+	if !known {
+		return nil
+	}
+	fields := []string{c.Product, c.ContextPath}
+	for _, n := range c.Nodes {
+		fields = append(fields, n.URL)
+	}
+	revision := k.revisions.of(fields...)
+	if before := old.upstream(c.ID); before != nil && before.revision == revision {
+		return before
+	}
+	return newUpstream(c, p, revision, k.settings)
+}

@@ -1,0 +1,283 @@
+package introspection
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// facts are what a provider said of a token, normalised. They are shared by all who ask: nobody changes them.
+type facts struct {
+	active                        bool
+	clientID, username, subject   string
+	mappedUser, issuer, tokenType string
+	scopes, audience              []string
+	expiresAt, notBefore          time.Time // zero: not said
+	issuedAt                      time.Time
+}
+
+// Bounds of what is kept of one reply, so that a cache of many has a bound too.
+const (
+	maxWord  = 1 << 10 // bytes of one name
+	maxWords = 16 << 10
+)
+
+// members are those of a reply that mean something here; see parseReply.
+type members map[string]json.RawMessage
+
+// parseReply reads an RFC 7662 §2.2 reply. It takes what real providers send and is strict where laxness
+// could let somebody in:
+//
+//   - active must be there and true or false; "true" in quotes is malformed, whatever was meant;
+//   - of an inactive token nothing else is read;
+//   - a member that counts and is given twice is malformed: two readers would take two different ones;
+//   - names compare exactly, so "Active" is not active;
+//   - times may be numbers or numbers in quotes, with a fraction (dropped) or an exponent. They are clamped
+//     to the years 1970 to 9999, so a negative or zero exp is long past and not "never";
+//   - scope may be a string or a list, or be called scp; aud a string or a list;
+//   - client_id may be called azp; username preferred_username; token_type typ. A token_use that is no access
+//     token's wins over token_type, so a refresh token never passes for an access token;
+//   - names hold no control characters and no U+FFFD, which is what broken text turns into: two different
+//     users could become one.
+//
+// usernameClaim is the member whose value is the mapped user; empty: none. The error never holds a byte of
+// the reply.
+func parseReply(body []byte, usernameClaim string) (facts, error) {
+	m, err := readMembers(body, usernameClaim)
+	if err != nil {
+		return facts{}, err
+	}
+	switch string(m["active"]) {
+	case "true":
+	case "false":
+		return facts{}, nil
+	case "":
+		return facts{}, errors.New("lacks active")
+	default:
+		return facts{}, errors.New("has an active that is neither true nor false")
+	}
+	r := reader{members: m}
+	f := facts{
+		active:     true,
+		clientID:   r.word("client_id", "azp"),
+		username:   r.word("username", "preferred_username"),
+		subject:    r.word("sub"),
+		issuer:     r.word("iss"),
+		tokenType:  r.tokenType(),
+		scopes:     r.words(true, "scope", "scp"),
+		audience:   r.words(false, "aud"),
+		expiresAt:  r.time("exp"),
+		notBefore:  r.time("nbf"),
+		issuedAt:   r.time("iat"),
+		mappedUser: r.mappedUser(usernameClaim),
+	}
+	if r.err == nil && r.size > maxWords {
+		r.err = fmt.Errorf("names more than %d KiB of scopes and audiences", maxWords>>10)
+	}
+	if r.err != nil {
+		return facts{}, r.err
+	}
+	return f, nil
+}
+
+// readMembers reads the members that count of the one object body must be.
+func readMembers(body []byte, usernameClaim string) (members, error) {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(body) {
+		return nil, errors.New("is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("is no JSON object")
+	}
+	m := members{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, errors.New("is broken JSON")
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, errors.New("is broken JSON")
+		}
+		n, _ := name.(string)
+		if !counts(n) && (n == "" || n != usernameClaim) {
+			continue
+		}
+		if _, twice := m[n]; twice {
+			return nil, errors.New("gives a member twice")
+		}
+		m[n] = value
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, errors.New("is broken JSON")
+	}
+	if len(bytes.TrimSpace(body[d.InputOffset():])) > 0 {
+		return nil, errors.New("goes on behind its end")
+	}
+	return m, nil
+}
+
+func counts(name string) bool {
+	switch name {
+	case "active", "client_id", "azp", "username", "preferred_username", "sub", "iss", "token_type", "typ",
+		"token_use", "scope", "scp", "aud", "exp", "nbf", "iat":
+		return true
+	default:
+		return false
+	}
+}
+
+// reader reads members by their types and keeps the first error.
+type reader struct {
+	members members
+	size    int // bytes of words so far
+	err     error
+}
+
+func (r *reader) wrong(name, what string) {
+	if r.err == nil {
+		r.err = errors.New("has " + what + " for " + name)
+	}
+}
+
+// value gives a member; nil when it is not there, or null.
+func (r *reader) value(name string) json.RawMessage {
+	if v := r.members[name]; string(v) != "null" {
+		return v
+	}
+	return nil
+}
+
+// word gives the first of some members that holds a name: a string, or an integer as some providers number
+// their users and clients.
+func (r *reader) word(names ...string) string {
+	for _, name := range names {
+		v := r.value(name)
+		if v == nil {
+			continue
+		}
+		s, ok := asWord(v)
+		if !ok {
+			r.wrong(name, "no name")
+		}
+		if s != "" {
+			return r.clean(name, s)
+		}
+	}
+	return ""
+}
+
+// mappedUser gives the value of the claim the configuration names. What is no name maps to nobody.
+func (r *reader) mappedUser(claim string) string {
+	s, _ := asWord(r.value(claim))
+	return r.clean("the username claim", s)
+}
+
+func asWord(v json.RawMessage) (string, bool) {
+	var s string
+	switch {
+	case json.Unmarshal(v, &s) == nil:
+		return s, true
+	case isInteger(v):
+		return string(v), true
+	default:
+		return "", false
+	}
+}
+
+func (r *reader) clean(name, s string) string {
+	bad := func(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
+	if len(s) > maxWord || strings.ContainsFunc(s, bad) {
+		r.wrong(name, "an overlong or broken name")
+		return ""
+	}
+	return s
+}
+
+// words gives the first of some lists that is there. It may be one string; split cuts at spaces (RFC 6749 §3.3).
+func (r *reader) words(split bool, names ...string) []string {
+	i := slices.IndexFunc(names, func(n string) bool { return r.value(n) != nil })
+	if i < 0 {
+		return nil
+	}
+	name, v := names[i], r.value(names[i])
+	var list []string
+	if json.Unmarshal(v, &list) != nil {
+		var one string
+		if json.Unmarshal(v, &one) != nil {
+			r.wrong(name, "neither text nor a list of texts")
+			return nil
+		}
+		list = []string{one}
+	}
+	var out []string
+	for _, item := range list {
+		parts := []string{item}
+		if split {
+			parts = strings.Split(item, " ")
+		}
+		for _, p := range parts {
+			if r.size += len(p); r.size > maxWords {
+				return nil // parseReply says so
+			}
+			if p != "" && !slices.Contains(out, p) {
+				out = append(out, r.clean(name, p))
+			}
+		}
+	}
+	return out
+}
+
+func (r *reader) tokenType() string {
+	if use := r.word("token_use"); use != "" && use != "access" && use != "access_token" {
+		return use
+	}
+	return r.word("token_type", "typ")
+}
+
+// latest is the last second of the year 9999, beyond which no protobuf timestamp goes.
+const latest = 253402300799
+
+func (r *reader) time(name string) time.Time {
+	v := r.value(name)
+	if v == nil {
+		return time.Time{}
+	}
+	text := string(v)
+	var quoted string
+	if json.Unmarshal(v, &quoted) == nil {
+		text = quoted
+	}
+	seconds, ok := parseSeconds(text)
+	if !ok {
+		r.wrong(name, "no time")
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+// parseSeconds reads a JSON number of seconds; what has no such number is clamped.
+func parseSeconds(text string) (int64, bool) {
+	if !json.Valid([]byte(text)) || text == "" || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
+		return 0, false // ParseFloat takes Inf, NaN, hex and _
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	return int64(math.Floor(min(max(f, 0), latest))), true
+}
+
+func isInteger(v []byte) bool {
+	digits := bytes.TrimPrefix(v, []byte("-"))
+	return len(digits) > 0 && len(digits) <= 20 && !slices.ContainsFunc(digits, func(c byte) bool { return c < '0' || c > '9' })
+}

@@ -1,0 +1,139 @@
+package introspection
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+func TestRealReplies(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body  string
+		claim string
+		want  facts
+	}{
+		"RFC 7662 §2.2": {
+			body: `{"active": true, "client_id": "l238j323ds-23ij4", "username": "jdoe", "scope": "read write dolphin", "sub": "Z5O3upPC88QrAjx00dis",
+				"aud": "https://protected.example.net/resource", "iss": "https://server.example.com/", "exp": 1419356238, "iat": 1419350238, "extension_field": "twenty-seven"}`,
+			want: facts{
+				clientID: "l238j323ds-23ij4", username: "jdoe", subject: "Z5O3upPC88QrAjx00dis", issuer: "https://server.example.com/",
+				scopes: []string{"read", "write", "dolphin"}, audience: []string{"https://protected.example.net/resource"}, expiresAt: at(1419356238), issuedAt: at(1419350238),
+			},
+		},
+		"Keycloak": {
+			body: `{"exp":1700000300,"iat":1700000000,"jti":"x","iss":"https://kc/realms/r","aud":["account","jira"],"sub":"f:1","typ":"Bearer","azp":"ci","realm_access":{"roles":["a"]},"scope":"email profile","preferred_username":"service-account-ci","client_id":"ci","username":"service-account-ci","token_type":"Bearer","active":true}`,
+			want: facts{clientID: "ci", username: "service-account-ci", subject: "f:1", issuer: "https://kc/realms/r", tokenType: "Bearer", scopes: []string{"email", "profile"}, audience: []string{"account", "jira"}, expiresAt: at(1700000300), issuedAt: at(1700000000)},
+		},
+		"Okta":                         {body: `{"active":true,"scope":"a","client_id":"0oa","uid":"00u","token_type":"Bearer","device_id":null,"nbf":1}`, want: facts{clientID: "0oa", scopes: []string{"a"}, tokenType: "Bearer", notBefore: at(1)}},
+		"Hydra access":                 {body: `{"active":true,"token_type":"Bearer","token_use":"access_token","aud":null,"ext":{}}`, want: facts{tokenType: "Bearer"}},
+		"Hydra refresh":                {body: `{"active":true,"token_type":"Bearer","token_use":"refresh_token"}`, want: facts{tokenType: "refresh_token"}},
+		"lightweight Keycloak refresh": {body: `{"active":true,"typ":"Refresh"}`, want: facts{tokenType: "Refresh"}},
+		"times in quotes":              {body: `{"active":true,"exp":"1700000300","iat":"1.7e9","nbf":1700000000.9}`, want: facts{expiresAt: at(1700000300), issuedAt: at(1700000000), notBefore: at(1700000000)}},
+		"times out of range":           {body: `{"active":true,"exp":1e300,"iat":-5,"nbf":"-1e999"}`, want: facts{expiresAt: at(latest), issuedAt: at(0), notBefore: at(0)}},
+		"exp too large for a double":   {body: `{"active":true,"exp":1e999}`, want: facts{expiresAt: at(latest)}},
+		"exp zero is 1970, not never":  {body: `{"active":true,"exp":0}`, want: facts{expiresAt: at(0)}},
+		"exp null is not said":         {body: `{"active":true,"exp":null}`},
+		"scope as a list":              {body: `{"active":true,"scope":["read","write admin","read",""]}`, want: facts{scopes: []string{"read", "write", "admin"}}},
+		"scp":                          {body: `{"active":true,"scp":["read"]}`, want: facts{scopes: []string{"read"}}},
+		"scope cut at spaces only":     {body: `{"active":true,"scope":"read\u00a0admin  write"}`, want: facts{scopes: []string{"read\u00a0admin", "write"}}},
+		"empty scope":                  {body: `{"active":true,"scope":"","aud":[]}`},
+		"azp for client_id":            {body: `{"active":true,"client_id":"","azp":"ci"}`, want: facts{clientID: "ci"}},
+		"numbers for names":            {body: `{"active":true,"client_id":12,"sub":9007199254740993,"username":-3}`, want: facts{clientID: "12", subject: "9007199254740993", username: "-3"}},
+		"a BOM":                        {body: "\xef\xbb\xbf" + `{"active":true}`},
+		"the mapped user":              {body: `{"active":true,"email":"a@b"}`, claim: "email", want: facts{mappedUser: "a@b"}},
+		"a mapped user that is a list": {body: `{"active":true,"groups":["a"]}`, claim: "groups"},
+		"a claim not named":            {body: `{"active":true,"email":"a@b"}`},
+		"inner members do not count":   {body: `{"active":true,"ext":{"active":false,"username":"x","exp":"z"},"ext":1}`},
+	} {
+		c.want.active = true
+		got, err := parseReply([]byte(c.body), c.claim)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(facts{})); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+	}
+}
+
+func TestOfAnInactiveTokenNothingIsRead(t *testing.T) {
+	t.Parallel()
+	got, err := parseReply([]byte(`{"active":false,"username":17.5,"exp":"soon","scope":{}}`), "")
+	if err != nil || !cmp.Equal(got, facts{}, cmp.AllowUnexported(facts{})) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestMalformedReplies(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		``, ` `, `null`, `true`, `[]`, `"active"`, `{`, `{}`, `{"active"}`, `{"active":true`, `{"active":tru}`, `{"active":true,}`,
+		`{"Active":true}`, `{"active":"true"}`, `{"active":"false"}`, `{"active":1}`, `{"active":null}`, `{"active":[true]}`, `{"active":{}}`,
+		`{"active":true,"active":true}`, `{"active":true,"active":false}`, `{"active":false,"active":true}`, `{"active":true,"\u0061ctive":false}`,
+		`{"active":true,"sub":"a","sub":"b"}`, `{"active":true,"scope":"a","scope":"b"}`,
+		`{"active":true}{"active":false}`, `{"active":true} x`, `{"active":true}]`,
+		`{"active":true,"username":["a"]}`, `{"active":true,"username":true}`, `{"active":true,"sub":1.5}`, `{"active":true,"sub":1e3}`,
+		`{"active":true,"exp":"soon"}`, `{"active":true,"exp":""}`, `{"active":true,"exp":"Inf"}`, `{"active":true,"exp":"NaN"}`, `{"active":true,"exp":"0x10"}`,
+		`{"active":true,"exp":"1_000"}`, `{"active":true,"exp":" 1"}`, `{"active":true,"exp":"1 "}`, `{"active":true,"exp":true}`, `{"active":true,"exp":[1]}`,
+		`{"active":true,"aud":{}}`, `{"active":true,"aud":[1]}`, `{"active":true,"scope":7}`,
+		`{"active":true,"username":"a\u0000b"}`, `{"active":true,"username":"a\r\nX: y"}`, `{"active":true,"username":"\ud800"}`, "{\"active\":true,\"username\":\"\xff\"}",
+		`{"active":true,"scope":"read\u0007"}`, `{"active":true,"sub":"` + strings.Repeat("x", maxWord+1) + `"}`,
+		`{"active":true,"scope":"` + strings.Repeat("scope ", maxWords/4) + `"}`,
+		`{"active":true,"exp":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`,
+	} {
+		if got, err := parseReply([]byte(body), "username"); err == nil {
+			t.Errorf("%.80s: %+v", body, got)
+		}
+	}
+}
+
+// FuzzReply: whatever a provider sends, what comes out is fit for headers, records and caches, and active only
+// when the reply said so, once.
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{
+		`{"active":true,"client_id":"ci","username":"alice","sub":"1","scope":"read write","aud":["a","b"],"iss":"x","exp":1700000000,"nbf":"1","iat":1.5,"token_type":"Bearer"}`,
+		`{"active":false}`, `{"active":"true"}`, `{"active":true,"active":false}`, `{"active":true,"\u0061ctive":false}`, `[]`, `{"active":true,"scope":["a b",""]}`,
+		`{"active":true,"exp":1e999,"sub":"\ud800"}`, `{"ACTIVE":true,"email":"a@b","active":true}`, "\xef\xbb\xbf{}", `{"active":true}{}`,
+	} {
+		f.Add([]byte(seed), "email")
+	}
+	f.Fuzz(func(t *testing.T, body []byte, claim string) {
+		got, err := parseReply(body, claim)
+		if err != nil {
+			if strings.ContainsFunc(err.Error(), unicode.IsControl) || len(err.Error()) > 120 {
+				t.Errorf("error %q", err)
+			}
+			return
+		}
+		var plain map[string]json.RawMessage
+		if e := json.Unmarshal([]byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf")), &plain); e != nil {
+			t.Fatalf("taken, though it is no JSON: %v", e)
+		}
+		if got.active != (string(plain["active"]) == "true") {
+			t.Fatalf("active %v of %s", got.active, plain["active"])
+		}
+		words := append(append([]string{got.clientID, got.username, got.subject, got.mappedUser, got.issuer, got.tokenType}, got.scopes...), got.audience...)
+		size := 0
+		for _, w := range words {
+			size += len(w)
+			if !utf8.ValidString(w) || strings.ContainsFunc(w, unicode.IsControl) || len(w) > maxWord {
+				t.Errorf("word %q", w)
+			}
+		}
+		if size > maxWords+6*maxWord {
+			t.Errorf("%d bytes kept", size)
+		}
+		for _, at := range []time.Time{got.expiresAt, got.notBefore, got.issuedAt} {
+			if !at.IsZero() && (at.Unix() < 0 || at.Unix() > latest) {
+				t.Errorf("time %v", at)
+			}
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package introspection
+
+import (
+	"cmp"
+	"path/filepath"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+)
+
+// Settings of the service. What is zero has its default; every interval is a setting so that tests shorten it.
+type Settings struct {
+	bus.Settings
+
+	// DataDir is the installation's folder; only the default of KeysDir depends on it.
+	DataDir string `env:"DATA_DIR"`
+	// KeysDir holds introspection.age, the identity that opens provider secrets; default DataDir/keys.
+	KeysDir string `env:"KEYS_DIR"`
+	// SecretsDir is the only folder a secret {file: PATH} may be in; empty: none may be named.
+	SecretsDir string `env:"SECRETS_DIR"`
+	// Environ looks up a secret {env: NAME}; the main gives os.LookupEnv. nil: no variable is set.
+	Environ func(name string) (string, bool)
+
+	// ProviderCAFile holds certificate authorities (PEM) that providers and nodes are believed by, beside the system's.
+	ProviderCAFile string `env:"PROVIDER_CA_FILE"`
+	// ConnectTimeout bounds one connection to a provider or node, CallTimeout one call with its answer.
+	ConnectTimeout time.Duration `env:"PROVIDER_CONNECT_TIMEOUT"` // default 2 s
+	CallTimeout    time.Duration `env:"PROVIDER_CALL_TIMEOUT"`    // default 5 s
+	// Concurrency is how many calls one provider, or the nodes of one site, get at once; four times as many
+	// wait, what is beyond is refused.
+	Concurrency int `env:"PROVIDER_CONCURRENCY"` // default 64
+	// Workers is how many requests may be under way at once.
+	Workers int `env:"INTROSPECTION_WORKERS"` // default 4096
+
+	// Entries bound the caches: active tokens, inactive tokens, known users, refused credentials.
+	ActiveEntries   int `env:"CACHE_ACTIVE_ENTRIES"`   // default 100,000
+	InactiveEntries int `env:"CACHE_INACTIVE_ENTRIES"` // default 10,000
+	KnownEntries    int `env:"CACHE_KNOWN_ENTRIES"`    // default 20,000
+	RefusedEntries  int `env:"CACHE_REFUSED_ENTRIES"`  // default 10,000
+	// KnownTTL and RefusedTTL are how long a product's word about a PAT or password holds.
+	KnownTTL   time.Duration `env:"WHOAMI_KNOWN_TTL"`   // default 60 s
+	RefusedTTL time.Duration `env:"WHOAMI_REFUSED_TTL"` // default 10 s
+
+	// A provider is left alone after BreakerFailures different tokens failed within BreakerWindow, for
+	// BreakerPause, then twice that and so on up to BreakerMaxPause.
+	BreakerFailures int           `env:"BREAKER_FAILURES"`  // default 5
+	BreakerWindow   time.Duration `env:"BREAKER_WINDOW"`    // default 10 s
+	BreakerPause    time.Duration `env:"BREAKER_PAUSE"`     // default 2 s
+	BreakerMaxPause time.Duration `env:"BREAKER_MAX_PAUSE"` // default 30 s
+	// NodeRest is how long a node that failed is asked last.
+	NodeRest time.Duration `env:"NODE_REST"` // default 5 s
+
+	// CatchUp is how long a request waits for the configuration it was asked under.
+	CatchUp time.Duration `env:"CATCH_UP"` // default 1 s
+	// LogCheck is how often the configuration log is held against the stream.
+	LogCheck time.Duration `env:"CONFIG_CHECK"` // default 1 s
+	// SecretRetry is how often secrets that cannot be opened are tried again, SecretRead how often {file} is read again.
+	SecretRetry time.Duration `env:"SECRET_RETRY"` // default 1 s
+	SecretRead  time.Duration `env:"SECRET_READ"`  // default 15 s
+}
+
+func (s Settings) withDefaults() Settings {
+	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
+	if s.Environ == nil {
+		s.Environ = func(string) (string, bool) { return "", false }
+	}
+	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, 2*time.Second)
+	s.CallTimeout = cmp.Or(s.CallTimeout, 5*time.Second)
+	s.Concurrency = cmp.Or(s.Concurrency, 64)
+	s.Workers = cmp.Or(s.Workers, 4096)
+	s.ActiveEntries = cmp.Or(s.ActiveEntries, 100_000)
+	s.InactiveEntries = cmp.Or(s.InactiveEntries, 10_000)
+	s.KnownEntries = cmp.Or(s.KnownEntries, 20_000)
+	s.RefusedEntries = cmp.Or(s.RefusedEntries, 10_000)
+	s.KnownTTL = cmp.Or(s.KnownTTL, time.Minute)
+	s.RefusedTTL = cmp.Or(s.RefusedTTL, 10*time.Second)
+	s.BreakerFailures = cmp.Or(s.BreakerFailures, 5)
+	s.BreakerWindow = cmp.Or(s.BreakerWindow, 10*time.Second)
+	s.BreakerPause = cmp.Or(s.BreakerPause, 2*time.Second)
+	s.BreakerMaxPause = cmp.Or(s.BreakerMaxPause, 30*time.Second)
+	s.NodeRest = cmp.Or(s.NodeRest, 5*time.Second)
+	s.CatchUp = cmp.Or(s.CatchUp, time.Second)
+	s.LogCheck = cmp.Or(s.LogCheck, time.Second)
+	s.SecretRetry = cmp.Or(s.SecretRetry, time.Second)
+	s.SecretRead = cmp.Or(s.SecretRead, 15*time.Second)
+	return s
+}

@@ -1,0 +1,94 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/lab"
+)
+
+// greet waits until the gateway answers and prints what to do next.
+func (u *Suite) greet(ctx context.Context, out io.Writer) error {
+	if err := u.awaitGateway(ctx); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, u.greeting())
+	return err
+}
+
+// awaitGateway waits until the gateway has a configuration to answer by.
+func (u *Suite) awaitGateway(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+u.Gateway.String()+"/", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := client.Do(request); err == nil {
+			_ = response.Body.Close()
+			if response.Header.Get("X-Gatehouse-Config-Version") != "" {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the gateway took no configuration: %w", ctx.Err())
+		case <-u.ended:
+			u.ended <- struct{}{}
+			return nil // Stop says which, and why
+		case <-again.C:
+		}
+	}
+}
+
+func (u *Suite) greeting() string {
+	token := u.tokenFile()
+	text := fmt.Sprintf("\nGatehouse runs.  gateway http://%s   admin API http://%s\n", u.Gateway, u.Admin)
+	switch {
+	case u.settings.AdminToken != "":
+		text += "First admin's token: the one in GATEHOUSE_ADMIN_TOKEN\n"
+	case u.tokenIsNew:
+		text += "First admin's token, shown this once and kept in " + token + ": " + u.AdminToken + "\n"
+	default:
+		text += "First admin's token: in " + token + "\n"
+	}
+	if u.Lab == nil {
+		return text + "Ctrl-C stops it; the data stays in " + u.DataDir() + "\n\n"
+	}
+	admin := `"Authorization: Bearer $(cat '` + token + `')"`
+	if u.settings.AdminToken != "" {
+		admin = `"Authorization: Bearer $GATEHOUSE_ADMIN_TOKEN"`
+	}
+	return text + strings.NewReplacer(
+		"GATEWAY", "http://"+u.Gateway.String(), "ADMIN", "http://"+u.Admin.String(),
+		"TOKENURL", u.Lab.Provider.TokenEndpoint(), "CLIENT", lab.ClientID+":"+lab.ClientSecret, "AUTH", admin,
+	).Replace(`
+Paste these into another terminal:
+
+1. A token of the provider, by client credentials:
+   TOKEN=$(curl -s -u CLIENT -d grant_type=client_credentials --data-urlencode 'scope=read write' TOKENURL | sed -E 's/.*"access_token":"([^"]+)".*/\1/')
+
+2. A call with it is let through, as the service account svc-api:
+   curl -s -H "Authorization: Bearer $TOKEN" GATEWAY/rest/api/2/myself
+
+3. A wrong token is refused, with its reason:
+   curl -si -H "Authorization: Bearer wrong" GATEWAY/rest/api/2/myself
+
+4. Both are in the audit trail:
+   curl -s -H AUTH 'ADMIN/api/v1/audit/events?limit=2'
+
+5. Switch OAuth tokens off; the next call obeys (put true back the same way):
+   ETAG=$(curl -s -o /tmp/gatehouse.json -w '%header{etag}' -H AUTH ADMIN/api/v1/config)
+   sed -E 's/"oauth": ?true/"oauth": false/' /tmp/gatehouse.json | curl -s -X PUT -H AUTH -H "If-Match: $ETAG" -H 'Content-Type: application/json' --data-binary @- 'ADMIN/api/v1/config?wait=applied&why=trying'
+   curl -s -H "Authorization: Bearer $TOKEN" GATEWAY/rest/api/2/myself
+
+Ctrl-C stops it; the data stays in `) + u.DataDir() + "\n\n"
+}

@@ -1,0 +1,215 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit"
+	"github.com/gatehouse-suite/gatehouse/services/config"
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
+	"github.com/gatehouse-suite/gatehouse/services/ratelimit"
+	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/broker"
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
+	"github.com/gatehouse-suite/gatehouse/shared/postgres"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+)
+
+// Main runs the suite as a process and gives its exit code. What a person pastes goes to stdout, the log to
+// stderr.
+func Main(args, environ []string, stdout, stderr io.Writer) int {
+	s, err := Load(environ)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return 2
+	}
+	for _, arg := range args {
+		if arg != "--lab" && arg != "-lab" {
+			_, _ = fmt.Fprintf(stderr, "unknown argument %q\nusage: gatehouse-suite [--lab]; settings come from GATEHOUSE_… variables\n", arg)
+			return 2
+		}
+		s.Lab = true
+	}
+	return service.MainProcess("suite", environ, stderr, func(ctx context.Context, p *service.Process) error {
+		suite, err := Start(ctx, p, s)
+		if err != nil {
+			return err
+		}
+		if err := suite.greet(ctx, stdout); err != nil {
+			return errors.Join(err, suite.Stop())
+		}
+		select {
+		case <-ctx.Done():
+		case <-suite.Ended():
+		}
+		return suite.Stop()
+	})
+}
+
+// Suite is a running suite.
+type Suite struct {
+	// Gateway, Admin and NATS are the addresses listened on.
+	Gateway, Admin, NATS net.Addr
+	// AdminToken is the first admin's token.
+	AdminToken string
+	// Lab is the lab, nil when none was asked for.
+	Lab *lab.Lab
+
+	settings   Settings
+	tokenIsNew bool // the first admin's token was made by this start
+	log        *slog.Logger
+	ended      chan struct{}
+	parts      []part // in the order they were started
+}
+
+// part is something that was started and must be stopped.
+type part struct {
+	name string
+	stop func() error
+}
+
+// Start starts everything, from the bottom up. What was started is stopped again when something fails.
+func Start(ctx context.Context, p *service.Process, s Settings) (*Suite, error) {
+	suite := &Suite{settings: s, log: p.Host("suite", "").Log, ended: make(chan struct{}, 8)}
+	if err := suite.start(ctx, p); err != nil {
+		return nil, errors.Join(err, suite.Stop())
+	}
+	return suite, nil
+}
+
+func (u *Suite) start(ctx context.Context, p *service.Process) error {
+	if err := u.openData(); err != nil {
+		return err
+	}
+	keys := filepath.Join(u.settings.DataDir, "keys")
+	if err := secret.Init(keys); err != nil {
+		return err
+	}
+	nats, err := u.startNATS(keys)
+	if err != nil {
+		return err
+	}
+	database, err := u.startPostgres(ctx)
+	if err != nil {
+		return err
+	}
+	s := &u.settings
+	connect := func(who topology.Service) bus.Settings {
+		return bus.Settings{InProcess: nats, SeedFile: bus.SeedFile(keys, who)}
+	}
+	s.Audit.Settings, s.Audit.DatabaseURL, s.Audit.AdminToken = connect(topology.Audit), database, u.AdminToken
+	s.Introspection.Settings, s.Introspection.KeysDir = connect(topology.Introspection), keys
+	s.RateLimit.Settings = connect(topology.RateLimit)
+	s.Config.Settings, s.Config.KeysDir, s.Config.AdminToken = connect(topology.Config), keys, adminauth.Hash(u.AdminToken)
+	s.Gateway.Settings, s.Gateway.KeysDir, s.Gateway.DataDir = connect(topology.Gateway), keys, s.DataDir
+	if err := u.listen(ctx); err != nil {
+		return err
+	}
+	u.run(ctx, p, "config", func(ctx context.Context, h *service.Host) error { return config.Run(ctx, h, s.Config) })
+	u.run(ctx, p, "audit", func(ctx context.Context, h *service.Host) error { return audit.Run(ctx, h, s.Audit) })
+	u.run(ctx, p, "ratelimit", func(ctx context.Context, h *service.Host) error { return ratelimit.Run(ctx, h, s.RateLimit) })
+	u.run(ctx, p, "introspection", func(ctx context.Context, h *service.Host) error { return introspection.Run(ctx, h, s.Introspection) })
+	u.run(ctx, p, "gateway", func(ctx context.Context, h *service.Host) error { return gateway.Run(ctx, h, s.Gateway) })
+	return u.startLab(ctx)
+}
+
+// listen opens the listeners before the services start, so that a taken port is named by its variable.
+func (u *Suite) listen(ctx context.Context) error {
+	open := func(variable, address string, to *net.Listener) error {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("GATEHOUSE_%s: %w", variable, err)
+		}
+		*to = l
+		u.parts = append(u.parts, part{name: variable, stop: func() error { _ = l.Close(); return nil }})
+		return nil
+	}
+	s := &u.settings
+	err := errors.Join(
+		open("ADMIN_LISTEN", s.Config.AdminListen, &s.Config.Listener),
+		open("GATEWAY_LISTEN", s.Gateway.Listen, &s.Gateway.Listener),
+		open("AUDIT_LISTEN", "127.0.0.1:0", &s.Audit.Listener),
+	)
+	if err != nil {
+		return err
+	}
+	u.Admin, u.Gateway = s.Config.Listener.Addr(), s.Gateway.Listener.Addr()
+	s.Config.AuditURL = "http://" + s.Audit.Listener.Addr().String()
+	return nil
+}
+
+// run runs a service until the suite stops it; a service that ends by itself ends the suite.
+func (u *Suite) run(ctx context.Context, p *service.Process, name string, run func(context.Context, *service.Host) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, p.Host(name, ""))
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%s ended: %w", name, err)
+			u.ended <- struct{}{}
+		}
+		done <- err
+	}()
+	u.parts = append(u.parts, part{name: name, stop: func() error { cancel(); return <-done }})
+}
+
+func (u *Suite) startNATS(keys string) (*broker.Broker, error) {
+	users, err := bus.InitSeeds(keys)
+	if err != nil {
+		return nil, err
+	}
+	nats, err := broker.Start(u.log, broker.Settings{
+		Listen: u.settings.NATSListen, StoreDir: filepath.Join(u.settings.DataDir, "nats"), Users: users,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("GATEHOUSE_NATS_LISTEN: %w", err)
+	}
+	u.NATS = nats.Addr()
+	u.parts = append(u.parts, part{name: "nats", stop: func() error { nats.Stop(); return nil }})
+	return nats, nil
+}
+
+func (u *Suite) startPostgres(ctx context.Context) (url string, err error) {
+	if u.settings.DatabaseURL != "" {
+		return u.settings.DatabaseURL, nil
+	}
+	pg, err := postgres.StartPrivate(ctx, u.log, postgres.PrivateSettings{Dir: filepath.Join(u.settings.DataDir, "postgres")})
+	if err != nil {
+		return "", err
+	}
+	u.parts = append(u.parts, part{name: "postgres", stop: func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+		defer cancel()
+		return pg.Stop(ctx)
+	}})
+	return pg.URL(), nil
+}
+
+// Ended tells that a service has ended by itself.
+func (u *Suite) Ended() <-chan struct{} { return u.ended }
+
+// Stop stops everything, from the top down, and gives what went wrong.
+func (u *Suite) Stop() error {
+	var all error
+	for _, p := range slices.Backward(u.parts) {
+		if err := p.stop(); err != nil {
+			all = errors.Join(all, fmt.Errorf("stop %s: %w", p.name, err))
+		}
+	}
+	u.parts = nil
+	return all
+}
+
+// DataDir is where the suite keeps everything.
+func (u *Suite) DataDir() string { return u.settings.DataDir }
