@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,13 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"google.golang.org/protobuf/proto"
 )
 
 // history is 30 calls in partitions of 10: even ones are alice's, odd ones bob's; every fifth is refused.
@@ -129,6 +137,19 @@ func TestSearchTimesOut(t *testing.T) {
 	if status != http.StatusServiceUnavailable || !strings.Contains(body, "too long") {
 		t.Errorf("%d %s", status, body)
 	}
+	w.publish(t, batch("gw1", 1, 4, 5))
+	w.awaitCount(t, 5)
+}
+
+func TestTooManySearches(t *testing.T) {
+	t.Parallel()
+	a := &api{slots: make(chan struct{}, 1), patient: time.Millisecond}
+	if err := a.enter(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.enter(t.Context()); fault.CodeOf(err) != fault.Limited {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestBadParametersAreNamed(t *testing.T) {
@@ -221,6 +242,13 @@ func TestWhoMaySearch(t *testing.T) {
 		}
 		await(t, fmt.Sprintf("%q: %d", header, want), func() bool { status, _ := do(t, r); return status == want })
 	}
+	for _, role := range []string{adminauth.RoleAuditor, adminauth.RoleTokenManager} {
+		w.issueAdminToken(t, role)
+	}
+	await(t, "the auditor is known", func() bool { status, _ := in.getAs(t, adminauth.RoleAuditor, ""); return status == http.StatusOK })
+	if status, _ := in.getAs(t, adminauth.RoleTokenManager, ""); status != http.StatusForbidden {
+		t.Errorf("token manager: %d", status)
+	}
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodDelete, in.base+"/api/v1/audit/events", nil)
 	if status, _ := do(t, r); status != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE: %d", status)
@@ -228,5 +256,27 @@ func TestWhoMaySearch(t *testing.T) {
 	r, _ = http.NewRequestWithContext(t.Context(), http.MethodGet, in.base+"/api/v1/nothing", nil)
 	if status, _ := do(t, r); status != http.StatusNotFound {
 		t.Errorf("elsewhere: %d", status)
+	}
+}
+
+// issueAdminToken puts a token with the role's name into the configuration log.
+func (w *world) issueAdminToken(t testing.TB, role string) {
+	t.Helper()
+	hash := adminauth.Hash(role)
+	data, err := configlog.Encode(&configv1.Commit{Why: role}, []proto.Message{&configv1.AdminTokenIssued{Name: role, Role: role, TokenSha256: hash[:]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := eventlog.New(w.nats.JetStream(t, topology.Config), topology.ConfigLog(), eventlog.Options{})
+	for at := (eventlog.State{}); ; {
+		_, err := log.Append(t.Context(), at, data)
+		var conflict *eventlog.ConflictError
+		if !errors.As(err, &conflict) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		at = conflict.Found
 	}
 }

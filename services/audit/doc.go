@@ -27,7 +27,7 @@
 //	NATS away, later          stays ready: searches are answered; health says so; goes on when it is back
 //	stream missing            as NATS away
 //	Postgres away, at start   runs, is not ready, says so; migrates and begins when it is there
-//	Postgres killed or away   not ready, searches 503; the stream keeps everything; lag grows; goes on by itself
+//	Postgres killed or hangs  not ready, searches 503; the stream keeps everything; lag grows; goes on by itself
 //	this process killed       the transaction never was; the next process goes on from the cursor
 //	told to end               commits what the stream holds, for 5 s at most, and ends; the rest is for the next process
 //	second consumer           stands by, ready for searches; takes over within a second

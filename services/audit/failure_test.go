@@ -33,6 +33,9 @@ func TestNATSAwayAtStart(t *testing.T) {
 	if status, _ := in.get(t, ""); status != http.StatusOK {
 		t.Errorf("search: %d", status)
 	}
+	if status, _ := in.getAs(t, "another admin", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("search of an admin who cannot be known yet: %d", status)
+	}
 	w.nats.Start(t)
 	w.publish(t, batch("gw1", 1, 1, 2))
 	w.awaitCount(t, 2)
@@ -57,6 +60,19 @@ func TestNATSAwayLater(t *testing.T) {
 	await(t, "active", func() bool { _, d := in.health(t); return d.Role == roleActive && d.Stream == "" })
 }
 
+func TestStreamMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.nats.Stop()
+	w.removeStream(t)
+	w.nats.Start(t)
+	in := w.start(t)
+	await(t, "the stream is away", func() bool { _, d := in.health(t); return strings.Contains(d.Stream, "stream not found") })
+	w.ensureStreams(t)
+	w.publish(t, batch("gw1", 1, 1, 2))
+	w.awaitCount(t, 2)
+}
+
 func TestPostgresAwayAtStart(t *testing.T) {
 	t.Parallel()
 	w := &world{nats: testkit.StartNATS(t), url: testkit.Postgres(t, nil)} // not even migrated
@@ -64,6 +80,7 @@ func TestPostgresAwayAtStart(t *testing.T) {
 	way := newProxy(t, w.url)
 	way.cut()
 	in := w.start(t, func(s *Settings) { s.DatabaseURL = way.url })
+	await(t, "the stream was looked at", func() bool { _, d := in.health(t); return d.Database != "" && d.Lag == 0 })
 	w.publish(t, batch("gw1", 1, 1, 300))
 	await(t, "the database is away, the lag is known", func() bool {
 		ready, d := in.health(t)
@@ -91,6 +108,28 @@ func TestPostgresCutWhileRunning(t *testing.T) {
 	way.cut()
 	w.publish(t, batch("gw1", 1, 11, 20))
 	await(t, "not ready", func() bool { ready, d := in.health(t); return !ready && d.Database != "" && d.Lag == 1 })
+	way.back()
+	w.awaitCount(t, 20)
+	w.exact(t)
+	in.awaitReady(t)
+}
+
+// A database that takes connections and does not answer is away too.
+func TestPostgresHangs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	way := newProxy(t, w.url)
+	in := w.start(t, func(s *Settings) {
+		s.DatabaseURL, s.Intervals.Transaction, s.SearchTimeout, s.Intervals.Search = way.url, 300*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+	})
+	w.publish(t, batch("gw1", 1, 1, 10))
+	w.awaitCount(t, 10)
+	way.hang()
+	w.publish(t, batch("gw1", 1, 11, 20))
+	await(t, "not ready", func() bool { ready, d := in.health(t); return !ready && d.Database != "" })
+	if status, _ := in.get(t, ""); status != http.StatusServiceUnavailable {
+		t.Errorf("search: %d", status)
+	}
 	way.back()
 	w.awaitCount(t, 20)
 	w.exact(t)

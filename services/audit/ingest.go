@@ -2,12 +2,10 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -42,10 +40,10 @@ func (in *ingest) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			in.log.LogAttrs(ctx, slog.LevelWarn, "audit stream is not read", slog.Any("error", err))
 			if time.Since(began) > in.every.Retry {
 				retry.reset()
 			}
+			in.log.LogAttrs(ctx, retry.level(), "audit stream is not read", slog.Any("error", err))
 			in.observe(ctx)
 			retry.wait(ctx)
 		case !active:
@@ -64,11 +62,7 @@ func (in *ingest) migrate(ctx context.Context) bool {
 		}
 		if ctx.Err() == nil {
 			_ = in.status.databaseAway(err)
-			level := slog.LevelWarn
-			if newer := new(postgres.NewerError); errors.As(err, &newer) {
-				level = slog.LevelError
-			}
-			in.log.LogAttrs(ctx, level, "audit database is not ready", slog.Any("error", err))
+			in.log.LogAttrs(ctx, retry.level(), "audit database is not ready", slog.Any("error", err))
 			in.observe(ctx)
 			retry.wait(ctx)
 		}
@@ -87,9 +81,19 @@ func (in *ingest) observe(ctx context.Context) {
 type backoff struct {
 	longest time.Duration
 	last    time.Duration
+	said    time.Time
 }
 
-func (b *backoff) reset() { b.last = 0 }
+func (b *backoff) reset() { *b = backoff{longest: b.longest} }
+
+// level is that of a message about what is tried again: a warning at first and once a minute.
+func (b *backoff) level() slog.Level {
+	if time.Since(b.said) < time.Minute {
+		return slog.LevelDebug
+	}
+	b.said = time.Now()
+	return slog.LevelWarn
+}
 
 func (b *backoff) wait(ctx context.Context) {
 	b.last = min(max(2*b.last, 50*time.Millisecond), b.longest)

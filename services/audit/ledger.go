@@ -39,7 +39,7 @@ func (l *ledger) load(ctx context.Context, at look) error {
 	l.incarnation = at.created
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
-	before := small(max(at.first, 1) - 1)
+	before := small(at.first - 1)
 	var lastSeq int64
 	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT last_id FROM audit.head FOR UPDATE`).Scan(&l.lastID); err != nil {
@@ -68,17 +68,23 @@ func (l *ledger) load(ctx context.Context, at look) error {
 	return nil
 }
 
-// recent gives the sources heard of within the last hour, whose gateways may wait to be told what is committed.
+// recent reads the sources heard of within the last hour, whose gateways may wait to be told what is committed.
 func (l *ledger) recent(ctx context.Context) ([]sourceKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
 	rows, err := l.conn.Query(ctx, `SELECT gateway, epoch FROM audit.source
 		WHERE updated_at > now() - interval '1 hour' ORDER BY updated_at DESC LIMIT 10000`)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (key sourceKey, err error) {
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (key sourceKey, err error) {
 		err = row.Scan(&key.gateway, &key.epoch)
 		return key, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, l.learn(ctx, keys)
 }
 
 // learn reads what the database has of sources.
@@ -128,6 +134,8 @@ func (l *ledger) learn(ctx context.Context, keys []sourceKey) error {
 
 // holes counts what is missing, and the messages that were rejected.
 func (l *ledger) holes(ctx context.Context) (open, lost, rejected int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
 	err = l.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM audit.hole WHERE NOT lost), (SELECT count(*) FROM audit.hole WHERE lost),
 		(SELECT count(*) FROM audit.rejected)`).Scan(&open, &lost, &rejected)
 	return open, lost, rejected, err
@@ -135,7 +143,7 @@ func (l *ledger) holes(ctx context.Context) (open, lost, rejected int64, err err
 
 // alive makes sure that the connection works and that nobody else has moved the cursor.
 func (l *ledger) alive(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	ctx, cancel := context.WithTimeout(ctx, min(l.limit, 5*time.Second))
 	defer cancel()
 	var lastSeq int64
 	err := l.conn.QueryRow(ctx, `SELECT last_seq FROM audit.cursor WHERE stream = $1 AND incarnation = $2`, l.stream, l.incarnation).Scan(&lastSeq)

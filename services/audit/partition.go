@@ -15,9 +15,9 @@ type partitions struct {
 	end  int64 // ids below it have a partition
 }
 
-// load finds out how far the partitions reach.
+// load finds out how far the partitions reach; there may be none any more.
 func (p *partitions) load(ctx context.Context, conn *pgx.Conn) error {
-	return conn.QueryRow(ctx, `SELECT coalesce(max(hi), 1) FROM audit.part`).Scan(&p.end)
+	return conn.QueryRow(ctx, `SELECT greatest(last_id + 1, (SELECT max(hi) FROM audit.part)) FROM audit.head`).Scan(&p.end)
 }
 
 // reach makes the partitions for all ids up to last, and the next one once the last is half full. Each is a

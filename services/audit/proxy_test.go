@@ -17,6 +17,7 @@ type proxy struct {
 
 	mu    sync.Mutex
 	away  bool
+	hung  chan struct{} // nil: answers pass; else until it is closed
 	conns map[net.Conn]struct{}
 }
 
@@ -72,9 +73,38 @@ func (p *proxy) serve(client net.Conn, target string) {
 		_, _ = io.Copy(server, client)
 		server.Close()
 	}()
-	_, _ = io.Copy(client, server)
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := server.Read(buffer)
+		if err != nil || !p.pass() {
+			break
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			break
+		}
+	}
 	client.Close()
 	<-done
+}
+
+// pass waits while the database hangs; false when it was cut meanwhile.
+func (p *proxy) pass() bool {
+	p.mu.Lock()
+	hung := p.hung
+	p.mu.Unlock()
+	if hung != nil {
+		<-hung
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.away
+}
+
+// hang lets no answer pass until back.
+func (p *proxy) hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hung = make(chan struct{})
 }
 
 func (p *proxy) keep(c net.Conn) bool {
@@ -97,6 +127,7 @@ func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.away = true
+	p.answer()
 	for c := range p.conns {
 		c.Close()
 	}
@@ -106,4 +137,12 @@ func (p *proxy) back() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.away = false
+	p.answer()
+}
+
+func (p *proxy) answer() {
+	if p.hung != nil {
+		close(p.hung)
+		p.hung = nil
+	}
 }

@@ -15,7 +15,7 @@ import (
 // look is a stream as its leader sees it.
 type look struct {
 	created     time.Time // to the microsecond, as Postgres keeps it
-	first, last uint64
+	first, last uint64    // first is last+1 when it is empty
 	stream      jetstream.Stream
 }
 
@@ -28,17 +28,20 @@ func lookAt(ctx context.Context, js jetstream.JetStream, attempt time.Duration) 
 		return look{}, fmt.Errorf("look at stream %s: %w", topology.StreamAudit, err)
 	}
 	info := s.CachedInfo()
-	return look{info.Created.Truncate(time.Microsecond), info.State.FirstSeq, info.State.LastSeq, s}, nil
+	// A stream that never held anything says that its first message is 0.
+	return look{info.Created.Truncate(time.Microsecond), max(info.State.FirstSeq, 1), info.State.LastSeq, s}, nil
 }
 
 // reader reads the stream in order. It asks for messages by their sequence, so the server keeps nothing of it, and
 // a request that fails is asked again.
 type reader struct {
 	js     jetstream.JetStream
+	stream jetstream.Stream
 	log    *slog.Logger
 	every  Intervals
 	missed func(uint64) // messages the stream no longer has
 	next   uint64       // sequence of the next message
+	idle   bool         // there was no next message when it was asked for last
 	doubts int          // requests in a row that did not have it, but later ones
 }
 
@@ -85,35 +88,70 @@ func (r *reader) run(ctx context.Context, draining <-chan struct{}, out chan<- [
 var errNoAnswer = errors.New("no answer")
 
 // batch reads some of the messages that follow; none when there are none yet.
-func (r *reader) batch(ctx context.Context) ([]message, error) {
+func (r *reader) batch(ctx context.Context) (msgs []message, err error) {
 	try, cancel := context.WithTimeout(ctx, r.every.Attempt)
 	defer cancel()
-	raw, err := jetstreamext.GetBatch(try, r.js, topology.StreamAudit, readMessages,
-		jetstreamext.GetBatchSeq(r.next), jetstreamext.GetBatchMaxBytes(readBytes))
+	if r.idle {
+		msgs, err = r.one(try)
+	} else {
+		msgs, err = r.many(try)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read stream %s at %d: %w", topology.StreamAudit, r.next, err)
 	}
-	var msgs []message
+	return msgs, nil
+}
+
+// one asks for the next message; of a stream that was empty it is cheaper than many.
+func (r *reader) one(ctx context.Context) ([]message, error) {
+	m, err := r.stream.GetMsg(ctx, r.next, jetstream.WithGetMsgSubject(topology.AuditIn("*")))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	msgs, _, err := r.take(ctx, nil, m)
+	return msgs, err
+}
+
+func (r *reader) many(ctx context.Context) (msgs []message, err error) {
+	raw, err := jetstreamext.GetBatch(ctx, r.js, topology.StreamAudit, readMessages,
+		jetstreamext.GetBatchSeq(r.next), jetstreamext.GetBatchMaxBytes(readBytes))
+	if err != nil {
+		return nil, err
+	}
 	for m, err := range raw {
-		switch {
-		case errors.Is(err, jetstreamext.ErrNoMessages):
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			r.idle = len(msgs) == 0
 			return msgs, nil
-		case err != nil:
-			return nil, fmt.Errorf("read stream %s at %d: %w", topology.StreamAudit, r.next, err)
-		case m.Sequence != r.next && len(msgs) > 0:
-			return msgs, nil // look into it with the next request
-		case m.Sequence != r.next:
-			if skip, err := r.skip(ctx, m.Sequence); !skip {
-				return nil, err
-			}
 		}
-		msgs = append(msgs, decode(m.Sequence, m.Subject, m.Data))
-		r.next, r.doubts = m.Sequence+1, 0
+		if err != nil {
+			return nil, err
+		}
+		var more bool
+		if msgs, more, err = r.take(ctx, msgs, m); err != nil || !more {
+			return msgs, err
+		}
 	}
 	if len(msgs) == 0 {
-		return nil, fmt.Errorf("read stream %s at %d: %w", topology.StreamAudit, r.next, errors.Join(errNoAnswer, context.Cause(ctx)))
+		return nil, errors.Join(errNoAnswer, context.Cause(ctx))
 	}
 	return msgs, nil
+}
+
+// take adds a message if it is the next one, and tells whether the one behind it may be added too.
+func (r *reader) take(ctx context.Context, msgs []message, m *jetstream.RawStreamMsg) (all []message, more bool, err error) {
+	if m.Sequence != r.next {
+		if len(msgs) > 0 {
+			return msgs, false, nil // look into it with the next request
+		}
+		if skip, err := r.skip(ctx, m.Sequence); !skip {
+			return nil, false, err
+		}
+	}
+	r.next, r.doubts, r.idle = m.Sequence+1, 0, false
+	return append(msgs, decode(m.Sequence, m.Subject, m.Data)), true, nil
 }
 
 // skip decides whether to go on at found although messages before it are missing: when the stream no longer has

@@ -34,6 +34,8 @@ type page struct {
 func (a *archive) search(ctx context.Context, q query) (page, error) {
 	found := page{Events: []event{}}
 	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, a.budget+2*a.timeout) // for a database that does not even time out
+	defer cancel()
 	err := pgx.BeginTxFunc(ctx, a.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		parts, lastID, err := a.begin(ctx, tx, q)
 		if err != nil {
@@ -175,7 +177,7 @@ func unavailable(err error) error {
 		return nil
 	case errors.As(err, &scan):
 		return err
-	case isTimeout(err):
+	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(fault.Unavailable, "the search took too long: ask for a shorter time, or for a user", err)
 	case !errors.As(err, &answer):
 		return fault.Wrap(fault.Unavailable, "the database is away", err)

@@ -25,6 +25,7 @@ var errStreamChanged = errors.New("the audit stream was made anew or restored")
 type session struct {
 	*ingest
 	ledger ledger
+	stream jetstream.Stream
 	purged uint64                  // messages below it are gone from the stream
 	heard  map[sourceKey]time.Time // when records of a source came last
 	told   time.Time               // when every source was told again
@@ -33,18 +34,11 @@ type session struct {
 // session consumes until something goes wrong or, once draining is closed, the stream's end is reached. It gives
 // whether it ever became the active consumer.
 func (in *ingest) session(ctx context.Context, draining <-chan struct{}) (active bool, err error) {
-	conn, err := in.pool.Acquire(ctx)
+	conn, active, err := in.takeLock(ctx)
 	if err != nil {
 		return false, in.status.databaseAway(err)
 	}
 	defer release(conn)
-	if err := setUp(ctx, conn.Conn(), in.every.Transaction); err != nil {
-		return false, in.status.databaseAway(err)
-	}
-	active, err = tryActive(ctx, conn.Conn())
-	if err != nil {
-		return false, in.status.databaseAway(err)
-	}
 	if !active {
 		in.status.standBy()
 		return false, nil
@@ -58,6 +52,23 @@ func (in *ingest) session(ctx context.Context, draining <-chan struct{}) (active
 		return true, err
 	}
 	return true, s.consume(ctx, draining)
+}
+
+// takeLock gives a connection, and whether it is the active consumer's until it is released.
+func (in *ingest) takeLock(ctx context.Context) (conn *pgxpool.Conn, active bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, in.every.Transaction)
+	defer cancel()
+	if conn, err = in.pool.Acquire(ctx); err != nil {
+		return nil, false, err
+	}
+	if err = setUp(ctx, conn.Conn(), in.every.Transaction); err == nil {
+		active, err = tryActive(ctx, conn.Conn())
+	}
+	if err != nil {
+		release(conn)
+		return nil, false, err
+	}
+	return conn, active, nil
 }
 
 // release closes the connection, and so gives up the lock.
@@ -78,9 +89,6 @@ func (s *session) begin(ctx context.Context) error {
 		return s.status.databaseAway(err)
 	}
 	recent, err := s.ledger.recent(ctx)
-	if err == nil {
-		err = s.ledger.learn(ctx, recent)
-	}
 	if err != nil {
 		return s.status.databaseAway(fmt.Errorf("read sources: %w", err))
 	}
@@ -90,6 +98,7 @@ func (s *session) begin(ctx context.Context) error {
 	if err := s.count(ctx); err != nil {
 		return err
 	}
+	s.stream = at.stream
 	s.status.begin(s.ledger.lastSeq, at.last)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "audit stream is read", slog.Uint64("from", s.ledger.lastSeq+1), slog.Uint64("to", at.last),
 		slog.Int64("last_id", s.ledger.lastID))
@@ -101,7 +110,7 @@ func (s *session) consume(ctx context.Context, draining <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	read := make(chan []message, 1) // one transaction is prepared while another one commits
 	ended := make(chan error, 1)
-	r := &reader{js: s.js, log: s.log, every: s.every, missed: s.meters.missed, next: s.ledger.lastSeq + 1}
+	r := &reader{js: s.js, stream: s.stream, log: s.log, every: s.every, missed: s.meters.missed, next: s.ledger.lastSeq + 1}
 	go func() {
 		ended <- r.run(ctx, draining, read)
 		close(read)

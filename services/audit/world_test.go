@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 )
@@ -145,11 +146,16 @@ func (in *instance) metric(t testing.TB, name string) float64 {
 // get asks the API as the first admin.
 func (in *instance) get(t testing.TB, query string) (int, string) {
 	t.Helper()
+	return in.getAs(t, adminToken, query)
+}
+
+func (in *instance) getAs(t testing.TB, token, query string) (int, string) {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.base+"/api/v1/audit/events?"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+adminToken)
+	r.Header.Set("Authorization", "Bearer "+token)
 	return do(t, r)
 }
 
@@ -215,10 +221,11 @@ func (w *world) publish(t testing.TB, batches ...*auditv1.Batch) {
 
 func (w *world) publishRaw(t testing.TB, gateway string, body []byte) {
 	t.Helper()
+	id := nuid.Next()
 	await(t, "published", func() bool { // NATS may be away for a moment
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := w.gateway.Publish(ctx, topology.AuditIn(gateway), body)
+		_, err := w.gateway.Publish(ctx, topology.AuditIn(gateway), body, jetstream.WithMsgID(id))
 		return err == nil
 	})
 }
@@ -273,10 +280,21 @@ func (w *world) exact(t testing.TB) {
 func (w *world) recreateStream(t testing.TB) {
 	t.Helper()
 	w.nats.Stop()
+	w.removeStream(t)
+	w.nats.Start(t)
+	w.ensureStreams(t)
+}
+
+// removeStream takes the stream AUDIT from a stopped server.
+func (w *world) removeStream(t testing.TB) {
+	t.Helper()
 	if err := os.RemoveAll(filepath.Join(w.nats.Store(), topology.StreamAudit)); err != nil {
 		t.Fatal(err)
 	}
-	w.nats.Start(t)
+}
+
+func (w *world) ensureStreams(t testing.TB) {
+	t.Helper()
 	js := w.nats.JetStream(t, topology.Config)
 	await(t, "stream made anew", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -144,7 +144,7 @@ func (a *api) current(ctx context.Context, c condition) (*configlog.Snapshot, er
 }
 
 // encode gives the bytes of the commit, once nothing speaks against it: every live gateway must fold its
-// facts, they must lead where they should, and it must not be too large.
+// facts, it must not be too large, and the facts must lead where they should.
 func (a *api) encode(c command, from *configlog.Snapshot, p *proposal, all []proto.Message) ([]byte, error) {
 	level, id := a.gateways.LowestLevel(time.Now())
 	for _, f := range all {
@@ -152,13 +152,6 @@ func (a *api) encode(c command, from *configlog.Snapshot, p *proposal, all []pro
 			return nil, refuse(http.StatusConflict, fault.Newf(codeGatewaysTooOld,
 				"gateway %s knows facts up to level %d, %s has level %d: update the gateways first", id, level, configlog.TypeOf(f), needs))
 		}
-	}
-	then, err := facts.Apply(from.Config, all)
-	if err == nil && p.to != nil && len(facts.Diff(then, *p.to)) > 0 {
-		err = errors.New("the facts do not lead to the document")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("decide: %w", err)
 	}
 	data, err := configlog.Encode(&configv1.Commit{
 		Who: &configv1.Actor{Name: c.who.Name, Role: c.who.Role, Address: c.who.Address},
@@ -169,6 +162,13 @@ func (a *api) encode(c command, from *configlog.Snapshot, p *proposal, all []pro
 	}
 	if len(data) > eventlog.MaxCommit {
 		return nil, unfit(fmt.Sprintf("the change has %d KiB: one commit holds up to %d KiB; make it in several", len(data)>>10, eventlog.MaxCommit>>10), nil)
+	}
+	then, err := facts.Apply(from.Config, all)
+	if err == nil && p.to != nil && len(facts.Diff(then, *p.to)) > 0 {
+		err = errors.New("the facts do not lead to the document")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decide: %w", err)
 	}
 	return data, nil
 }
@@ -182,6 +182,8 @@ func notStored(err error) error {
 		return err
 	case errors.Is(err, eventlog.ErrUnclear):
 		return fault.Wrap(fault.Unavailable, "NATS did not say whether the change was stored: read the configuration again", err)
+	case errors.Is(err, eventlog.ErrNotStored):
+		return fault.Wrap(fault.Unavailable, "NATS is away; nothing was changed", err)
 	case errors.As(err, &broken):
 		return fault.Wrap(fault.Unavailable, "the configuration log is broken; nothing was changed", err)
 	case errors.Is(err, eventlog.ErrTooLarge):

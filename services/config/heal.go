@@ -44,10 +44,9 @@ func (h *healer) repair(ctx context.Context, at eventlog.State) ([]eventlog.Comm
 	h.log.LogAttrs(ctx, slog.LevelError, "the configuration log was cut: putting back what is missing",
 		slog.Uint64("stream_ends_at", last), slog.Uint64("applied", at.Seq))
 	if err := h.putBack(ctx, last, at.Seq); err != nil {
-		var conflict *eventlog.ConflictError
-		if errors.As(err, &conflict) {
-			text := fmt.Sprintf("the log has forked: commit %d in the stream is not the one that was applied here; "+
-				"an operator must decide which history holds", conflict.Found.Seq)
+		if anotherHistory(err) {
+			text := fmt.Sprintf("the log has forked: what the stream holds up to %d is not what was applied here; "+
+				"an operator must decide which history holds", last)
 			h.verdict.Store(&text)
 		}
 		h.log.LogAttrs(ctx, slog.LevelError, "the configuration log was not healed", slog.Any("error", err))
@@ -56,6 +55,13 @@ func (h *healer) repair(ctx context.Context, at eventlog.State) ([]eventlog.Comm
 	h.verdict.Store(nil)
 	h.log.LogAttrs(ctx, slog.LevelWarn, "the configuration log is healed", slog.Uint64("from", last+1), slog.Uint64("to", at.Seq))
 	return nil, nil
+}
+
+// anotherHistory tells whether the stream was found to hold commits that are not ours.
+func anotherHistory(err error) bool {
+	var conflict *eventlog.ConflictError
+	var broken *eventlog.BrokenError
+	return errors.As(err, &conflict) || (errors.As(err, &broken) && broken.Kind == eventlog.Forked)
 }
 
 // putBack appends what is behind last. Appending last itself again stores nothing: it proves that the stream

@@ -61,12 +61,15 @@ func (a *api) reply(w http.ResponseWriter, r *http.Request, status int, body any
 // fail answers with a fault, always in JSON, and logs what is ours to mend.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("request_id", requestID(r)), slog.Any("error", err),
+	}
 	if f.Code == fault.Internal {
-		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("method", r.Method),
-			slog.String("path", r.URL.Path), slog.String("request_id", requestID(r)), slog.Any("error", err))
+		a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", attrs...)
 	}
 	if f.Code == fault.Unavailable {
 		w.Header().Set("Retry-After", "1")
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request not answered", attrs...)
 	}
 	var special *refusal
 	switch {

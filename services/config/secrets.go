@@ -77,6 +77,10 @@ func malformed(place document.Place, value string) string {
 		if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 			return "holds a line break or another control character, which cannot be sent"
 		}
+		const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
+		if place.IsToken() && strings.Trim(strings.TrimRight(value, "="), letters) != "" {
+			return "must be a personal access token: letters, digits and -._~+/ (RFC 6750 §2.1); a password wants driver basic"
+		}
 		return ""
 	}
 	block, _ := pem.Decode([]byte(value))

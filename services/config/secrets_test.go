@@ -17,23 +17,26 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // sealedKeys lists what is in bucket SECRETS.
 func sealedKeys(t testing.TB, n *testkit.NATS) []string {
 	t.Helper()
-	stream, err := n.JetStream(t, topology.Config).Stream(t.Context(), "KV_"+topology.BucketSecrets, jetstream.WithSubjectFilter(">"))
+	stream, err := n.JetStream(t, topology.Config).Stream(t.Context(), "KV_"+topology.BucketSecrets)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.Sorted(maps.Keys(stream.CachedInfo().State.Subjects))
+	info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Sorted(maps.Keys(info.State.Subjects))
 }
 
 // opens reads a secret as its owner does.
@@ -142,6 +145,17 @@ func TestATakenVersionIsNotOverwritten(t *testing.T) {
 	if got := i.site().Upstream.Accounts["svc-api"]; got.Ref == s.Ref || opens(t, n, i.keys, secret.Gateway, got) != "a3" {
 		t.Errorf("got %+v", got)
 	}
+}
+
+func TestATokenIsOne(t *testing.T) {
+	t.Parallel()
+	i := start(t, testkit.StartNATS(t), nil).ready()
+	password := oneSite(value("p"), value("with a space"))
+	if got := i.put(password).want(http.StatusUnprocessableEntity).problems(); len(got) != 1 || got[0] != "sites[0].upstream.accounts.svc-api.value" {
+		t.Errorf("got %v", got)
+	}
+	i.put(strings.Replace(password, `"upstream":{`, `"upstream":{"driver":"basic",`, 1)).changed()
+	i.put(oneSite(value("p"), value("MDEyMzQ1Njc4OTA6+/-._~=="))).changed()
 }
 
 func TestPrivateKey(t *testing.T) {

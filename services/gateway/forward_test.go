@@ -215,7 +215,7 @@ func TestEventsArriveAsTheyAreSent(t *testing.T) {
 	_ = resp.Body.Close() // the client goes away: the node must notice
 	abandoned := func() (n uint64) {
 		for _, node := range w.lab.Jira.Nodes() {
-			n += uint64(node.Abandoned())
+			n += node.Abandoned()
 		}
 		return n
 	}

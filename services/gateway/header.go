@@ -35,13 +35,17 @@ func forged(name string) bool {
 // tokenQuery tells whether a query parameter is a credential, or acts as somebody: it is stripped from calls
 // that are made with a credential of ours.
 func tokenQuery(name string) bool {
-	return strings.HasPrefix(name, "oauth_") || strings.HasPrefix(name, "os_") ||
-		name == "xoauth_requestor_id" || name == "user_id"
+	return credentialQuery(name) || name == "xoauth_requestor_id" || name == "user_id"
+}
+
+// credentialQuery tells whether a query parameter belongs to Seraph's or OAuth 1.0a's credentials.
+func credentialQuery(name string) bool {
+	return strings.HasPrefix(name, "oauth_") || strings.HasPrefix(name, "os_")
 }
 
 // secretQuery tells whether the audit trail must not show a query parameter's value.
 func secretQuery(name string) bool {
-	return tokenQuery(name) || strings.EqualFold(name, "access_token") || strings.EqualFold(name, "token") ||
+	return credentialQuery(name) || strings.EqualFold(name, "access_token") || strings.EqualFold(name, "token") ||
 		strings.EqualFold(name, "password") || strings.EqualFold(name, "client_secret") || strings.EqualFold(name, "id_token") ||
 		strings.EqualFold(name, "refresh_token") || strings.EqualFold(name, "code") || strings.EqualFold(name, "atl_token") || strings.EqualFold(name, "jwt")
 }

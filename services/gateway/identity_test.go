@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
-	"github.com/gatehouse-suite/gatehouse/shared/secret"
 )
 
 const myself = "/rest/api/2/myself"
@@ -271,4 +271,26 @@ func TestACredentialThatCannotBeOpenedTakesOnlyItsAccountAway(t *testing.T) {
 	gw.reached(t, w.commit(&configv1.UpstreamAccountSet{Site: "jira", Account: "svc-api", Credential: sealedToAnother}))
 	expect(t, gw, "Bearer "+w.token(), myself, http.StatusForbidden, "no_upstream_account", "")
 	expect(t, gw, "Bearer "+w.lab.Jira.PAT("alice"), myself, http.StatusOK, "", "alice")
+}
+
+func TestACallOfOddBytesIsRecordedAndStopsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	seq := w.commit(w.site()...)
+	gw := w.gateway("")
+	gw.reached(t, seq)
+	batches := w.audited()
+	raw(t, gw.url, "GET /%ff?a=\xff HTTP/1.1\r\nHost: x\r\nUser-Agent: \xfe\xff\r\nConnection: close\r\n\r\n")
+	resp := expect(t, gw, "", "/rest/api/2/serverInfo", http.StatusOK, "", "")
+	want := resp.Header.Get("X-Gatehouse-Request-Id")
+	var odd bool
+	for record := range batches {
+		odd = odd || record.GetReason() == "path_ambiguous"
+		if record.GetRequestId() == want {
+			break
+		}
+	}
+	if !odd {
+		t.Error("the odd call is not in the trail")
+	}
 }

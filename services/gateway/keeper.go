@@ -40,13 +40,13 @@ func (k *keeper) take(ctx context.Context, snap *configlog.Snapshot) error {
 	k.gw.heardAt.Store(time.Now().UnixNano())
 	k.gw.plan.Store(next)
 	k.fleet.Forget(specs(&snap.Config))
-	wanted := map[string]bool{}
+	named := map[string]bool{}
 	for i := range snap.Config.Sites {
 		for _, s := range snap.Config.Sites[i].Upstream.Accounts {
-			wanted[s.Key()] = true
+			named[s.Key()] = true
 		}
 	}
-	k.opener.Keep(func(key string) bool { return wanted[key] })
+	k.planner.keep(named)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -74,6 +75,9 @@ type planner struct {
 	fleet  *upstream.Fleet
 	opener *secret.Opener
 	counts *counts
+	// opened are the values of sealed secrets: one version of a reference never changes, and opening it costs
+	// more than the rest of a site.
+	opened map[string]string
 }
 
 // build makes a plan. It fails when a sealed secret cannot be fetched, so that the last plan stays; a
@@ -170,7 +174,7 @@ func salt(c *configlog.Site) string {
 // accounts opens the upstream credentials of a site.
 func (p *planner) accounts(ctx context.Context, s *site) error {
 	for account, sealed := range s.config.Upstream.Accounts {
-		value, err := p.opener.Open(ctx, sealed)
+		value, err := p.open(ctx, sealed)
 		if errors.Is(err, secret.ErrAway) {
 			return err
 		}
@@ -185,6 +189,23 @@ func (p *planner) accounts(ctx context.Context, s *site) error {
 	}
 	slices.Sort(s.problems)
 	return nil
+}
+
+func (p *planner) open(ctx context.Context, sealed configlog.Secret) (string, error) {
+	if value, ok := p.opened[sealed.Key()]; ok && sealed.Ref != "" {
+		return value, nil
+	}
+	value, err := p.opener.Open(ctx, sealed)
+	if err == nil && sealed.Ref != "" {
+		p.opened[sealed.Key()] = value
+	}
+	return value, err
+}
+
+// keep forgets every secret that the configuration names no more.
+func (p *planner) keep(named map[string]bool) {
+	p.opener.Keep(func(key string) bool { return named[key] })
+	maps.DeleteFunc(p.opened, func(key, _ string) bool { return !named[key] })
 }
 
 // authorization gives the field value a driver shows to the product.

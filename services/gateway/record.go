@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
@@ -16,22 +17,22 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 	r := &auditv1.Record{
 		Time:      uint64(c.at.UnixNano()),
 		RequestId: c.id, ConfigVersion: c.plan.state.Seq, Node: c.node,
-		Credential: string(c.cred.kind), Provider: c.provider, ClientId: c.clientID,
-		CredentialFingerprint: c.fingerprint, User: c.user,
-		Decision: a.decision(), Reason: string(a.reason), Detail: a.detail, Outcome: c.outcome,
-		Method: c.r.Method, Path: c.target.Path,
-		Query:            redactQuery(c.target.Query),
-		Status:           uint32(c.status),   //nolint:gosec // 100 to 999
-		BytesOut:         uint64(c.bytesOut), //nolint:gosec // never negative
-		Duration:         uint64(now.Sub(c.at)),
+		Credential: string(c.cred.kind), Provider: c.provider, ClientId: text(c.clientID),
+		CredentialFingerprint: c.fingerprint, User: text(c.user),
+		Decision: a.decision(), Reason: string(a.reason), Detail: text(a.detail), Outcome: c.outcome,
+		Method: c.r.Method, Path: text(c.target.Path),
+		Query:            text(redactQuery(c.target.Query)),
+		Status:           uint32(c.status),      //nolint:gosec // 100 to 999
+		BytesOut:         uint64(c.bytesOut),    //nolint:gosec // never negative
+		Duration:         uint64(now.Sub(c.at)), //nolint:gosec // monotonic
 		UpstreamDuration: uint64(max(c.upstream, 0)),
-		ClientIp:         c.clientIP(), UserAgent: c.r.UserAgent(), TraceId: c.traceID,
+		ClientIp:         c.clientIP(), UserAgent: text(c.r.UserAgent()), TraceId: c.traceID,
 	}
 	if r.Credential == "" {
 		r.Credential = string(kindNone)
 	}
 	if r.Path == "" {
-		r.Path = c.r.URL.Path // refused as ambiguous: what net/http made of it
+		r.Path = text(c.r.URL.Path) // refused as ambiguous: what net/http made of it
 	}
 	if c.site != nil {
 		r.Site = c.site.config.ID
@@ -41,6 +42,9 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 	}
 	return r
 }
+
+// text makes what a stranger sent fit for a protobuf string, which must be UTF-8.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // redactQuery takes the values of secrets out of a query.
 func redactQuery(query string) string {

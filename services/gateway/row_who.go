@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
 
 // browserSession is row 6: a session of the product goes through as it is, with nothing added.
 func browserSession(c *call) answer {
-	if c.cred.kind == kindNone && c.cred.bad == "" && hasSession(c.r, c.site.product) {
+	if c.cred.kind == kindNone && c.cred.bad == "" && hasSession(c.r, c.site.product) && !rules.HasQuery(c.target.Query, credentialQuery) {
 		c.cred.kind = kindSession
 		return answer{kind: pass, reason: browser}
 	}

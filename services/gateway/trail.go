@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,13 +112,14 @@ func (t *trail) ship(ctx context.Context, first uint64, records []*auditv1.Recor
 	return first
 }
 
-// publish tries until the stream has the batch. The same id again is the same batch.
+// publish tries until the stream has the batch. The same id is the same records, first to last.
 func (t *trail) publish(ctx context.Context, first uint64, records []*auditv1.Record) error {
 	body, err := proto.Marshal(&auditv1.Batch{Gateway: t.gateway, Epoch: t.epoch, First: first, Records: records})
 	if err != nil {
 		return fmt.Errorf("encode audit batch: %w", err)
 	}
-	id := t.gateway + "." + strconv.FormatUint(t.epoch, 10) + "." + strconv.FormatUint(first, 10)
+	last := first + uint64(len(records)) - 1
+	id := fmt.Sprintf("%s.%d.%d-%d", t.gateway, t.epoch, first, last)
 	for {
 		try, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, err = t.js.Publish(try, topology.AuditIn(t.gateway), body, jetstream.WithMsgID(id),

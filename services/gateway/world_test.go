@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"os"
@@ -12,22 +13,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"go.uber.org/goleak"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
-
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
-	"github.com/gatehouse-suite/gatehouse/services/gateway"
-	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
-	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
 )
 
 func TestMain(m *testing.M) {
@@ -178,7 +181,7 @@ type running struct {
 }
 
 // gateway runs a gateway; dir "" makes a new folder for it.
-func (w *world) gateway(dir string, change ...func(*gateway.Settings)) *running {
+func (w *world) gateway(dir string) *running {
 	w.t.Helper()
 	if dir == "" {
 		dir = w.t.TempDir()
@@ -192,9 +195,6 @@ func (w *world) gateway(dir string, change ...func(*gateway.Settings)) *running 
 		IdentityTimeout: 3 * time.Second, IdentityCache: 1000, AuditBacklog: 10_000, ReplyTimeout: 5 * time.Second,
 		ShutdownGrace: 5 * time.Second, Check: 100 * time.Millisecond, Upstream: upstream.Settings{CheckEvery: 100 * time.Millisecond},
 	}
-	for _, c := range change {
-		c(&s)
-	}
 	host := service.NewProcess(testkit.Logger(w.t), nil).Host("gateway", "")
 	r := &running{url: "http://" + listener.Addr().String(), dir: dir}
 	r.stop = w.run("gateway", func(ctx context.Context) error { return gateway.Run(ctx, host, s) })
@@ -207,7 +207,7 @@ func (r *running) reached(t testing.TB, seq uint64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
-		resp, err := http.Get(r.url + "/rest/gatehouse/1.0/") //nolint:bodyclose // drained below
+		resp, err := http.Get(r.url + "/rest/gatehouse/1.0/")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,4 +218,40 @@ func (r *running) reached(t testing.TB, seq uint64) {
 		}
 	}
 	t.Fatalf("the gateway never decided under configuration %d", seq)
+}
+
+// audited gives the records of the audit stream as they come, for at most ten seconds.
+func (w *world) audited() iter.Seq[*auditv1.Record] {
+	w.t.Helper()
+	nc := w.nats.Connect(w.t, topology.Audit)
+	return func(yield func(*auditv1.Record) bool) {
+		js, err := jetstream.New(nc)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		stream, err := js.Stream(w.t.Context(), topology.StreamAudit)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		deadline := time.Now().Add(10 * time.Second)
+		for seq := uint64(1); ; {
+			msg, err := stream.GetMsg(w.t.Context(), seq)
+			if time.Now().After(deadline) {
+				w.t.Fatal("the records did not come")
+			}
+			if err != nil {
+				continue
+			}
+			seq++
+			batch := new(auditv1.Batch)
+			if err := proto.Unmarshal(msg.Data, batch); err != nil {
+				w.t.Fatal(err)
+			}
+			for _, record := range batch.GetRecords() {
+				if !yield(record) {
+					return
+				}
+			}
+		}
+	}
 }

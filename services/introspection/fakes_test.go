@@ -22,7 +22,6 @@ type fakeProvider struct {
 	mu     sync.Mutex
 	misuse map[string]http.HandlerFunc // by token
 	all    http.HandlerFunc            // for every token without a misuse
-	tokens []string
 }
 
 func newFakeProvider(t testing.TB) *fakeProvider {
@@ -55,7 +54,6 @@ func (f *fakeProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	token := r.PostFormValue("token")
 	f.mu.Lock()
-	f.tokens = append(f.tokens, token)
 	h := f.misuse[token]
 	if h == nil {
 		h = f.all
@@ -69,13 +67,6 @@ func (f *fakeProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"active": len(token) >= 4 && token[:4] == "good", "client_id": "ci-bot", "sub": "ci-bot", "scope": "read write",
 		"exp": time.Now().Add(time.Hour).Unix(), "token": token,
 	})
-}
-
-// seen gives the tokens it was asked about.
-func (f *fakeProvider) seen() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]string(nil), f.tokens...)
 }
 
 func answer(w http.ResponseWriter, body any) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ func TestWhatAProviderMayDoWrong(t *testing.T) {
 	z := gzip.NewWriter(&bomb)
 	_, _ = io.Copy(z, io.LimitReader(zeros{}, 64<<20))
 	_ = z.Close()
-	hang := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	for _, c := range []struct {
 		name, result, text string
 		handler            http.HandlerFunc
@@ -52,6 +53,12 @@ func TestWhatAProviderMayDoWrong(t *testing.T) {
 		{name: "no active", result: "malformed", text: "lacks active", handler: says(200, "application/json", `{"scope":"read"}`)},
 		{name: "active in quotes", result: "malformed", text: "neither true nor false", handler: says(200, "application/json", `{"active":"true"}`)},
 		{name: "oversized", result: "oversized", text: "larger", handler: says(200, "application/json", `{"active":true,"x":"`+strings.Repeat("x", 1<<20)+`"}`)},
+		{name: "endless", result: "oversized", text: "larger", handler: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for r.Context().Err() == nil {
+				_, _ = w.Write(bytes.Repeat([]byte(" "), 64<<10))
+			}
+		}},
 		{name: "gzip bomb", result: "malformed", text: "compressed", handler: func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Encoding", "gzip")
@@ -161,7 +168,7 @@ func TestTLSIsTrustedByItsAuthorityOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	server := httptest.NewUnstartedServer(says(200, "application/json", `{"active":true}`))
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -240,16 +247,32 @@ func TestAProviderWhoseSecretCannotBeOpened(t *testing.T) {
 	}
 	until(t, func() bool { r, err := w.introspect("late", "good"); return err == nil && r.GetActive() })
 	until(t, func() bool { r, err := w.introspect("file", "good"); return err == nil && r.GetActive() })
-	before, _ := w.introspect("file", "good")
-	if err := os.WriteFile(dir+"/secret.txt", []byte("two\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	until(t, func() bool {
-		r, err := w.introspect("file", "good")
-		return err == nil && r.GetProviderRevision() != before.GetProviderRevision()
-	})
 	if strings.Contains(i.logs.String(), "google") && !strings.Contains(i.logs.String(), "odd") {
 		t.Error("a provider that cannot be asked is not named in the log")
+	}
+}
+
+func TestASecretFileThatChangesIsReadAgain(t *testing.T) {
+	t.Parallel()
+	w, f := newWorld(t), newFakeProvider(t)
+	dir := t.TempDir()
+	write := func(value string) {
+		if err := os.WriteFile(dir+"/secret.txt", []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one\n")
+	p := w.provider(f.URL)
+	p.ClientSecret = configlog.Secret{File: "secret.txt"}
+	w.site(p)
+	w.run(func(s *introspection.Settings) { s.SecretsDir, s.SecretRead = dir, 40*time.Millisecond })
+	one := w.active("good").GetProviderRevision()
+	write("two\n")
+	until(t, func() bool { return w.active("good").GetProviderRevision() != one })
+	write("one\n")
+	until(t, func() bool { return w.active("good").GetProviderRevision() == one })
+	if f.calls.Load() != 2 { // the same secret again is the same provider again, with what is known of it
+		t.Errorf("%d calls", f.calls.Load())
 	}
 }
 

@@ -6,13 +6,12 @@ import (
 	"testing"
 	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
-
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 )
 
 func startLab(t testing.TB, s lab.Settings) *lab.Lab {

@@ -50,6 +50,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	defer end()
 	loops.Go(func() { keep.follower.Run(work) })
 	loops.Go(func() { keep.run(work) })
+	if _, err := keep.follower.AtLeast(ctx, 0); err != nil {
+		return nil //nolint:nilerr // ended before it knew anything; until then questions go to instances that do
+	}
 	server, err := ask.NewServer(work, nc, host.Log, host.Tracer, ask.Settings{
 		Name: "introspection", Version: service.Version, Queue: topology.QueueIntrospection, Workers: s.Workers,
 	})
@@ -62,14 +65,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err == nil {
 		<-ctx.Done()
 	}
-	return errors.Join(err, drain(server, nc))
-}
-
-// drain takes no more requests, answers those that have already come, and sees the answers off.
-func drain(server *ask.Server, nc *nats.Conn) error {
-	err := server.Stop()
-	_ = nc.FlushTimeout(time.Second) // what NATS gave us before it knew is here now; NATS may be away
-	return errors.Join(err, server.Stop())
+	err = errors.Join(err, server.Stop())
+	_ = nc.FlushTimeout(time.Second) // sees the answers off; an error means that NATS is away, and so are the askers
+	return err
 }
 
 func newKeeper(nc *nats.Conn, host *service.Host, s Settings) (*keeper, error) {

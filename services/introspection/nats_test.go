@@ -26,12 +26,14 @@ func TestARestartOfNATSIsSurvivedWithTheCache(t *testing.T) {
 		t.Errorf("not ready while NATS is away: %s", i.get("/readyz"))
 	}
 	w.nats.Start(t)
-	until(t, func() bool { r, err := w.introspect("jira", "good"); return err == nil && r.GetActive() })
+	w.answered()
+	w.active("good")
 	if f.calls.Load() != 1 {
 		t.Errorf("%d calls: the cache is gone", f.calls.Load())
 	}
 	p.ClientID = "another"
 	w.commit(trusted("jira", p))
+	w.answered() // a question that was lost with NATS may hold the follower up for two seconds
 	w.active("good")
 	if f.calls.Load() != 2 {
 		t.Errorf("%d calls: a later commit did not arrive", f.calls.Load())

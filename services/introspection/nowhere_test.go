@@ -70,7 +70,9 @@ func TestSecretsAreNowhere(t *testing.T) {
 	for _, h := range []http.HandlerFunc{
 		nil, echo(200, "application/json"), echo(200, "text/html"), echo(400, "application/json"), echo(401, "application/json"), echo(500, "application/json"),
 		func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/?"+r.PostFormValue("token"), 302) },
+		func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/?"+r.PostFormValue("token"), http.StatusFound)
+		},
 	} {
 		f.on("", h)
 		ask()

@@ -162,19 +162,22 @@ func newProcess(logs *logBuffer, spans *tracetest.InMemoryExporter) *service.Pro
 	return service.NewProcess(log, sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans)))
 }
 
-// answered waits until somebody answers under the configuration there is.
+// answered waits until somebody answers under the configuration there is. A question asked while NATS goes
+// away may be lost, so each waits for half a second only.
 func (w *world) answered() {
 	w.t.Helper()
-	for w.t.Context().Err() == nil {
-		_, err := w.introspect("no-such-site", "x")
-		if fault.CodeOf(err) == fault.NotFound {
-			return
-		}
-	}
+	until(w.t, func() bool {
+		_, err := w.introspectWithin(500*time.Millisecond, "no-such-site", "x")
+		return fault.CodeOf(err) == fault.NotFound
+	})
 }
 
 func (w *world) introspect(site, token string) (*identityv1.IntrospectReply, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 10*time.Second)
+	return w.introspectWithin(10*time.Second, site, token)
+}
+
+func (w *world) introspectWithin(limit time.Duration, site, token string) (*identityv1.IntrospectReply, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), limit)
 	defer cancel()
 	reply := new(identityv1.IntrospectReply)
 	return reply, ask.Do(ctx, w.gw, topology.Introspect, &identityv1.IntrospectRequest{Site: site, Token: token, ConfigSequence: w.at.Seq}, reply)

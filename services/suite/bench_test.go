@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/services/gateway"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
 )
 
 // BenchmarkPutToApplied is the time from a PUT of the configuration until three gateways decide by it, fsync of
@@ -51,7 +52,7 @@ func BenchmarkPutToApplied(b *testing.B) {
 			b.Fatal(err)
 		}
 		on = !on
-		site(document, 0)["methods"].(map[string]any)["links"] = on
+		jiraSite(document)["methods"].(map[string]any)["links"] = on
 		changed, err := json.Marshal(document)
 		if err != nil {
 			b.Fatal(err)

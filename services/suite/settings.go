@@ -3,12 +3,13 @@ package suite
 import (
 	"fmt"
 
+	"github.com/gatehouse-suite/gatehouse/shared/settings"
+
 	"github.com/gatehouse-suite/gatehouse/services/audit"
 	"github.com/gatehouse-suite/gatehouse/services/config"
 	"github.com/gatehouse-suite/gatehouse/services/gateway"
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/ratelimit"
-	"github.com/gatehouse-suite/gatehouse/shared/settings"
 )
 
 // Settings of the suite: its own, and those of each service.

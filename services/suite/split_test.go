@@ -16,14 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/services/suite"
-	"github.com/gatehouse-suite/gatehouse/shared/secret"
-	"github.com/gatehouse-suite/gatehouse/shared/testkit"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
 // process is one service running as a process of its own.

@@ -11,12 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/services/audit"
-	"github.com/gatehouse-suite/gatehouse/services/config"
-	"github.com/gatehouse-suite/gatehouse/services/gateway"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
-	"github.com/gatehouse-suite/gatehouse/services/lab"
-	"github.com/gatehouse-suite/gatehouse/services/ratelimit"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/broker"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
@@ -24,6 +18,13 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit"
+	"github.com/gatehouse-suite/gatehouse/services/config"
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
+	"github.com/gatehouse-suite/gatehouse/services/ratelimit"
 )
 
 // Main runs the suite as a process and gives its exit code. What a person pastes goes to stdout, the log to
@@ -81,10 +82,12 @@ type part struct {
 
 // Start starts everything, from the bottom up. What was started is stopped again when something fails.
 func Start(ctx context.Context, p *service.Process, s Settings) (*Suite, error) {
-	suite := &Suite{settings: s, log: p.Host("suite", "").Log, ended: make(chan struct{}, 8)}
+	host := p.Host("suite", "")
+	suite := &Suite{settings: s, log: host.Log, ended: make(chan struct{}, 8)}
 	if err := suite.start(ctx, p); err != nil {
 		return nil, errors.Join(err, suite.Stop())
 	}
+	host.Health.Set(func() service.Check { return service.Check{Ready: true} }) // every part was started; each says the rest
 	return suite, nil
 }
 
@@ -152,9 +155,9 @@ func (u *Suite) listen(ctx context.Context) error {
 // run runs a service until the suite stops it; a service that ends by itself ends the suite.
 func (u *Suite) run(ctx context.Context, p *service.Process, name string, run func(context.Context, *service.Host) error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
+	done, host := make(chan error, 1), p.Host(name, "") // now, so that the process is not ready before the service is
 	go func() {
-		err := run(ctx, p.Host(name, ""))
+		err := run(ctx, host)
 		if ctx.Err() == nil {
 			err = fmt.Errorf("%s ended: %w", name, err)
 			u.ended <- struct{}{}

@@ -15,13 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/telemetry"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"go.uber.org/goleak"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/services/suite"
-	"github.com/gatehouse-suite/gatehouse/shared/service"
-	"github.com/gatehouse-suite/gatehouse/shared/telemetry"
-	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -168,9 +168,10 @@ func (r *running) change(edit func(document map[string]any)) string {
 	return text
 }
 
-func site(document map[string]any, i int) map[string]any {
+// jiraSite is the first site of a document.
+func jiraSite(document map[string]any) map[string]any {
 	sites, _ := document["sites"].([]any)
-	s, _ := sites[i].(map[string]any)
+	s, _ := sites[0].(map[string]any)
 	return s
 }
 
@@ -235,7 +236,7 @@ func TestTheMainJob(t *testing.T) {
 		t.Errorf("recorded as %+v", e)
 	}
 
-	r.change(func(d map[string]any) { site(d, 0)["methods"].(map[string]any)["oauth"] = false })
+	r.change(func(d map[string]any) { jiraSite(d)["methods"].(map[string]any)["oauth"] = false })
 	if resp, body := r.call("/rest/api/2/myself", token); resp.Header.Get("X-Gatehouse-Reason") != "oauth_disabled" {
 		t.Fatalf("the next call does not obey: %s %s", resp.Status, body)
 	}
@@ -257,7 +258,7 @@ func TestASecondStartKeepsTheData(t *testing.T) {
 	let, _ := r.call("/rest/api/2/myself", "Bearer "+r.token())
 	id := let.Header.Get("X-Gatehouse-Request-Id")
 	r.recorded(id)
-	r.change(func(d map[string]any) { site(d, 0)["methods"].(map[string]any)["basic"] = false })
+	r.change(func(d map[string]any) { jiraSite(d)["methods"].(map[string]any)["basic"] = false })
 	adminToken := r.AdminToken
 	r.stop()
 
@@ -269,7 +270,7 @@ func TestASecondStartKeepsTheData(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	again.change(func(d map[string]any) {
-		if site(d, 0)["methods"].(map[string]any)["basic"] != false {
+		if jiraSite(d)["methods"].(map[string]any)["basic"] != false {
 			t.Errorf("the change is gone: %v", d)
 		}
 	})
@@ -293,9 +294,9 @@ func TestASecretIsGreppableNowhere(t *testing.T) {
 	r := start(t, "")
 	const needle = "correct-horse-battery-staple"
 	r.change(func(d map[string]any) {
-		provider := site(d, 0)["providers"].([]any)[0].(map[string]any)
+		provider := jiraSite(d)["providers"].([]any)[0].(map[string]any)
 		provider["client_secret"] = map[string]any{"value": needle}
-		site(d, 0)["upstream"].(map[string]any)["accounts"].(map[string]any)["other"] = map[string]any{"value": needle}
+		jiraSite(d)["upstream"].(map[string]any)["accounts"].(map[string]any)["other"] = map[string]any{"value": needle}
 	})
 	token := r.token()
 	last, _ := r.call("/rest/api/2/myself?access_token="+needle+"&os_password="+needle, "Bearer "+token)

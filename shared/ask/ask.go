@@ -2,6 +2,7 @@ package ask
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
@@ -17,7 +18,8 @@ import (
 // headerTimeout carries what is left of the asker's time, in milliseconds: a duration, because two clocks differ.
 const headerTimeout = "Gatehouse-Timeout-Ms"
 
-// Do asks and waits for the answer until ctx ends; ctx should have a deadline. The error is a fault.
+// Do asks and waits for the answer until ctx ends; ctx should have a deadline, which travels with the request.
+// The error is a fault.
 func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto.Message) error {
 	body, err := proto.Marshal(request)
 	if err != nil {
@@ -38,7 +40,11 @@ func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto
 		if !c.Known() {
 			c = fault.Internal
 		}
-		return fault.New(c, answer.Header.Get(micro.ErrorHeader))
+		f := fault.New(c, answer.Header.Get(micro.ErrorHeader))
+		if len(answer.Data) > 0 {
+			_ = json.Unmarshal(answer.Data, &f.Problems) // they only say more
+		}
+		return f
 	}
 	if err := proto.Unmarshal(answer.Data, reply); err != nil {
 		return fault.Wrap(fault.Internal, "answer to "+subject+" cannot be read", err)
@@ -54,6 +60,8 @@ func unanswered(subject string, err error) error {
 		return fault.Wrap(fault.Unavailable, "no answer to "+subject+" in time", err)
 	case errors.Is(err, context.Canceled):
 		return fault.Wrap(fault.Unavailable, subject+" no longer waited for", err)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fault.Wrap(fault.Invalid, "the request to "+subject+" is too large", err)
 	default:
 		return fault.Wrap(fault.Unavailable, "NATS is away", err)
 	}

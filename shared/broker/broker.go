@@ -37,24 +37,33 @@ func Start(log *slog.Logger, s Settings) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
-	srv.SetLoggerV2(&logger{log: log.With(slog.String("component", "nats-server"))}, false, false, false)
-	if s.Listen != "" { // the server itself only logs a taken port, and waits
+	if s.Listen != "" { // so that a taken port is named before anything is written
 		l, err := net.Listen("tcp", net.JoinHostPort(opts.Host, strconv.Itoa(max(opts.Port, 0)))) //nolint:noctx // nothing to cancel
 		if err != nil {
 			return nil, fmt.Errorf("embedded NATS: %w", err)
 		}
 		_ = l.Close()
 	}
-	srv.Start()
-	if !srv.ReadyForConnections(30 * time.Second) {
-		srv.Shutdown()
-		return nil, errors.New("embedded NATS: not ready after 30 s")
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("embedded NATS: %w", err)
 	}
-	return &Broker{Server: srv}, nil
+	lines := &logger{log: log.With(slog.String("component", "nats-server")), fatal: make(chan string, 1)}
+	srv.SetLoggerV2(lines, false, false, false)
+	srv.Start()
+	select {
+	case reason := <-lines.fatal: // the server would go on without what it could not start
+		err = fmt.Errorf("embedded NATS, store %s: %s", s.StoreDir, reason)
+	default:
+		const patience = 30 * time.Second // a store is read before the server is ready
+		if srv.ReadyForConnections(patience) {
+			return &Broker{Server: srv}, nil
+		}
+		err = fmt.Errorf("embedded NATS: not ready after %s", patience)
+	}
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	return nil, err
 }
 
 // Stop ends the server and waits until it has.
@@ -64,6 +73,10 @@ func (b *Broker) Stop() {
 }
 
 func options(s Settings) (*server.Options, error) {
+	users := Users(s.Users)
+	if len(users) == 0 { // a server without users lets everybody do everything
+		return nil, errors.New("embedded NATS: no service has a valid public NKey")
+	}
 	opts := &server.Options{
 		ServerName: "gatehouse",
 		NoSigs:     true,
@@ -72,7 +85,7 @@ func options(s Settings) (*server.Options, error) {
 		SyncAlways: !s.Lax,
 		DontListen: s.Listen == "",
 		MaxPayload: 1 << 20,
-		Nkeys:      Users(s.Users),
+		Nkeys:      users,
 	}
 	if s.Listen == "" {
 		return opts, nil
@@ -92,7 +105,7 @@ func options(s Settings) (*server.Options, error) {
 	return opts, nil
 }
 
-// Users gives the NATS users of the services with their rights.
+// Users gives the NATS users of the services with their rights; a service whose public NKey is not valid gets none.
 func Users(public map[topology.Service]string) []*server.NkeyUser {
 	var users []*server.NkeyUser
 	for _, s := range topology.Services() {

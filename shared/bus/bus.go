@@ -3,13 +3,14 @@
 //
 // The defaults give up after 60 reconnects, notice a dead peer after four minutes, and replay buffered
 // messages late and out of order after a reconnect. Here a connection is never given up, a dead peer is
-// noticed within three seconds, and what is published while NATS is away fails at once, so that the caller
+// noticed within about three seconds, and what is published while NATS is away fails at once, so that the caller
 // decides what becomes of it.
 //
 // # When NATS is gone
 //
 //	at start    Connect returns at once with a connection that is being made; requests fail until it is
 //	later       reconnects for ever, every 100 ms with jitter; publishing fails meanwhile, nothing is buffered
+//	key refused as NATS away: the server may be told of the key later
 //	no rights   the server's refusal is logged with the subject
 package bus
 
@@ -18,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -63,32 +65,68 @@ func Connect(ctx context.Context, log *slog.Logger, service topology.Service, s 
 }
 
 func options(ctx context.Context, log *slog.Logger, service topology.Service) []nats.Option {
-	log = log.With(slog.String("component", "nats"))
+	say := &complaints{log: log.With(slog.String("component", "nats"))}
 	return []nats.Option{
 		nats.Name("gatehouse-" + string(service)),
 		nats.CustomInboxPrefix(topology.Inbox(service)),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // else the second refusal closes the connection for good
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.RetryOnFailedConnect(true),
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(2 * time.Second), // a write that hangs holds up the pings
+		nats.ReconnectOnFlusherError(),
 		nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
 			}
-			log.LogAttrs(ctx, slog.LevelWarn, "NATS reports an error", slog.String("subject", subject), slog.Any("error", err))
+			say.warn(ctx, "NATS reports an error", err, slog.String("subject", subject))
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			say.warn(ctx, "NATS cannot be reached", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.LogAttrs(ctx, slog.LevelWarn, "disconnected", slog.Any("error", err))
+				say.warn(ctx, "disconnected from NATS", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.LogAttrs(ctx, slog.LevelInfo, "connected again", slog.String("server", nc.ConnectedUrlRedacted()))
-		}),
+		nats.ConnectHandler(func(nc *nats.Conn) { say.connected(ctx, nc) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { say.connected(ctx, nc) }),
 	}
+}
+
+// complaints logs what is wrong with a connection: the same words once in a while only, because a connection that
+// cannot be made is tried ten times a second.
+type complaints struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+func (c *complaints) warn(ctx context.Context, what string, err error, more ...slog.Attr) {
+	const again, most = 30 * time.Second, 100
+	key := what + err.Error()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, ok := c.said[key]; ok && time.Since(at) < again {
+		return
+	}
+	if c.said == nil || len(c.said) >= most {
+		c.said = map[string]time.Time{}
+	}
+	c.said[key] = time.Now()
+	c.log.LogAttrs(ctx, slog.LevelWarn, what, append(more, slog.Any("error", err))...)
+}
+
+func (c *complaints) connected(ctx context.Context, nc *nats.Conn) {
+	c.mu.Lock()
+	c.said = nil
+	c.mu.Unlock()
+	c.log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS", slog.String("server", nc.ConnectedUrlRedacted()))
 }

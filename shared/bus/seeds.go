@@ -19,14 +19,20 @@ func SeedFile(keysDir string, service topology.Service) string {
 }
 
 // InitSeeds makes the NKey seeds that are missing in a keys folder, mode 0600, and gives the public key of
-// each service, for the server.
+// each service, for the server. It may be called by several processes at once.
 func InitSeeds(keysDir string) (map[topology.Service]string, error) {
 	if err := os.MkdirAll(filepath.Join(keysDir, "nats"), 0o700); err != nil {
 		return nil, fmt.Errorf("keys folder: %w", err)
 	}
 	public := map[topology.Service]string{}
 	for _, s := range topology.Services() {
-		key, err := seed(SeedFile(keysDir, s))
+		path := SeedFile(keysDir, s)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if err := makeSeed(path); err != nil {
+				return nil, fmt.Errorf("NATS key of %s: %w", s, err)
+			}
+		}
+		key, err := publicKey(path)
 		if err != nil {
 			return nil, fmt.Errorf("NATS key of %s: %w", s, err)
 		}
@@ -35,18 +41,33 @@ func InitSeeds(keysDir string) (map[topology.Service]string, error) {
 	return public, nil
 }
 
-func seed(path string) (public string, err error) {
-	text, err := os.ReadFile(filepath.Clean(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		var pair nkeys.KeyPair
-		if pair, err = nkeys.CreateUser(); err != nil {
-			return "", err
-		}
-		if text, err = pair.Seed(); err != nil {
-			return "", err
-		}
-		err = os.WriteFile(path, append(text, '\n'), 0o600)
+// makeSeed writes a new seed, unless another process was first; a reader sees all of it or nothing.
+func makeSeed(path string) error {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		return err
 	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp.Name()) }()
+	_, err = temp.Write(append(seed, '\n'))
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temp.Name(), path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func publicKey(path string) (string, error) {
+	text, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
 		return "", err
 	}
@@ -54,5 +75,9 @@ func seed(path string) (public string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%s holds no NKey seed: %w", path, err)
 	}
-	return pair.PublicKey()
+	key, err := pair.PublicKey()
+	if err == nil && !nkeys.IsValidPublicUserKey(key) {
+		err = fmt.Errorf("%s holds the seed of something else than a user", path)
+	}
+	return key, err
 }

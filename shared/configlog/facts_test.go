@@ -166,7 +166,7 @@ func leaves(fact proto.Message, visit func(path string, without proto.Message)) 
 
 func TestThereAreFacts(t *testing.T) {
 	t.Parallel()
-	if n := len(factTypes()); n < 39 {
+	if n := len(factTypes()); n < 38 {
 		t.Fatalf("%d types of facts found", n)
 	}
 }

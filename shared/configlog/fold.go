@@ -25,7 +25,7 @@ type Folded struct {
 }
 
 // Fold applies one fact. It believes the log; what it refuses is what no valid log holds, a setting of a site
-// that is not there or a site registered twice, and a fact of a newer kind. After an error the Folded is as
+// that is not there, a site registered twice or a time that is none, and a fact of a newer kind. After an error the Folded is as
 // before.
 //
 // It replaces lists and maps and never writes into them, so that those of an earlier Folded stay as they are.
@@ -44,6 +44,9 @@ func (f *Folded) Fold(fact proto.Message) error {
 		t := AdminToken{Name: m.GetName(), Role: m.GetRole()}
 		copy(t.SHA256[:], m.GetTokenSha256())
 		if m.GetExpiresAt() != nil {
+			if err := m.GetExpiresAt().CheckValid(); err != nil {
+				return fmt.Errorf("admin token %q expires at no time: %w", t.Name, err)
+			}
 			t.ExpiresAt = m.GetExpiresAt().AsTime()
 		}
 		f.AdminTokens = put(f.AdminTokens, t.Name, t)

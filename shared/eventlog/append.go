@@ -19,7 +19,8 @@ const (
 )
 
 // Append stores data as the commit after at and gives the State behind it. It stores nothing unless the
-// stream holds at.
+// stream holds at: a State from a stranger (If-Match) is to be compared with one that was followed first,
+// or it looks as if the stream were broken.
 //
 // data must be unlike any other commit (carry a request id): the same bytes after the same State are the same
 // commit, so whoever repeats an append after ErrUnclear is told that it has landed. Append keeps trying until
@@ -36,8 +37,12 @@ func (l *Log) Append(ctx context.Context, at State, data []byte) (State, error) 
 		return State{}, ErrTooLarge
 	}
 	w := l.newWrite(at, data)
+	var last error // that was not ctx's
 	for {
 		outcome, err := w.try(ctx)
+		if ctx.Err() == nil {
+			last = err
+		}
 		var broken *BrokenError
 		if errors.As(err, &broken) {
 			if !broken.mayPass() || w.lost.lasts(l.patience()) {
@@ -55,7 +60,7 @@ func (l *Log) Append(ctx context.Context, at State, data []byte) (State, error) 
 			return State{}, w.abandon(err)
 		}
 		if ended := pause(ctx, l.opts.Pause); ended != nil {
-			return State{}, w.abandon(fmt.Errorf("%w, last: %w", ended, err))
+			return State{}, w.abandon(both(ended, last))
 		}
 	}
 }
@@ -97,9 +102,11 @@ const (
 
 // try publishes once and finds out what became of it.
 //
-// That the stream holds at is read, not asked for with the header Nats-Expected-Last-Msg-Id: nats-server
-// 2.15.2 checks that one on each replica by itself, and a replica that caught up does not know the last id
-// (processCatchupMsg sets no lmsgId), so the replicas would part.
+// That the stream holds at is read before, not asked for with the header Nats-Expected-Last-Msg-Id: each
+// replica checks that one by itself, and in nats-server 2.15.2 one that was caught up by another does not know
+// the last id (processCatchupMsg), refuses what the others store and falls out of the group. Tried on R3: "last
+// msgid mismatch … critical write error". In the moment between reading and publishing only a restored disk
+// could exchange the history, and followers would find it.
 func (w *write) try(ctx context.Context) (outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return again, err
@@ -173,12 +180,12 @@ func (w *write) settle(ctx context.Context, cause error) (outcome, error) {
 	case errors.As(err, &noCommit):
 		return refused, &BrokenError{Kind: Altered, At: w.at, Seq: w.next.Seq, Detail: err.Error()}
 	case !errors.Is(err, errNoMessage):
-		return again, errors.Join(cause, err)
+		return again, both(cause, err)
 	}
 	// Nothing there: it may still be on its way, or another's, or what was there is lost.
 	seen, err := w.log.look(ctx)
 	if err == nil && seen.last >= w.next.Seq {
 		return again, &BrokenError{Kind: Gap, At: w.at, Seq: w.next.Seq, Detail: fmt.Sprintf("the stream ends at %d", seen.last)}
 	}
-	return again, errors.Join(cause, err)
+	return again, both(cause, err)
 }

@@ -73,3 +73,15 @@ func (e *PoisonError) Error() string { return fmt.Sprintf("apply commit %d: %v",
 
 // Unwrap gives what the caller said.
 func (e *PoisonError) Unwrap() error { return e.Err }
+
+// both is errors.Join on one line.
+func both(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	default:
+		return fmt.Errorf("%w; %w", a, b)
+	}
+}

@@ -13,41 +13,55 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 )
 
-// withLog runs an example on a server of its own, with a stream as New wants it.
+// plainServer is a server with JetStream and nothing of ours.
+func plainServer() (_ jetstream.JetStream, stop func(), err error) {
+	dir, err := os.MkdirTemp("", "gatehouse-eventlog-")
+	if err != nil {
+		return nil, nil, err
+	}
+	srv, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: dir, NoSigs: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	srv.Start()
+	nc, err := nats.Connect("", nats.InProcessServer(srv))
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return js, func() {
+		nc.Close()
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		_ = os.RemoveAll(dir)
+	}, nil
+}
+
+// makeStream makes a stream as New wants it.
+func makeStream(ctx context.Context, js jetstream.JetStream, s eventlog.Stream) error {
+	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: s.Name, Subjects: []string{s.Subject}, AllowDirect: true,
+		DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
+		RePublish: &jetstream.RePublish{Source: s.Subject, Destination: s.Live},
+	})
+	return err
+}
+
+// withLog runs an example on a server of its own.
 func withLog(example func(ctx context.Context, log *eventlog.Log) error) {
-	err := func() error {
-		dir, err := os.MkdirTemp("", "gatehouse-example-")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		srv, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: dir, NoSigs: true})
-		if err != nil {
-			return err
-		}
-		srv.Start()
-		defer srv.WaitForShutdown()
-		defer srv.Shutdown()
-		nc, err := nats.Connect("", nats.InProcessServer(srv))
-		if err != nil {
-			return err
-		}
-		defer nc.Close()
-		js, err := jetstream.New(nc)
-		if err != nil {
-			return err
-		}
-		ctx := context.Background()
+	ctx := context.Background()
+	js, stop, err := plainServer()
+	if err == nil {
+		defer stop()
 		stream := eventlog.Stream{Name: "DOORS", Subject: "log.doors", Live: "live.doors"}
-		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: stream.Name, Subjects: []string{stream.Subject}, AllowDirect: true,
-			DenyDelete: true, DenyPurge: true, Discard: jetstream.DiscardNew,
-			RePublish: &jetstream.RePublish{Source: stream.Subject, Destination: stream.Live},
-		}); err != nil {
-			return err
+		err = makeStream(ctx, js, stream)
+		if err == nil {
+			err = example(ctx, eventlog.New(js, stream, eventlog.Options{}))
 		}
-		return example(ctx, eventlog.New(js, stream, eventlog.Options{}))
-	}()
+	}
 	if err != nil {
 		fmt.Println(err) //nolint:forbidigo // an example's output
 	}

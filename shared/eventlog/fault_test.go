@@ -197,6 +197,47 @@ func TestADamagedReplica(t *testing.T) {
 	}
 }
 
+// TestAMemberWithoutALeader: such a one answers what it has, which may be less than all, and names no leader.
+func TestAMemberWithoutALeader(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	var leaderless, lags atomic.Bool
+	replace := func(payload []byte, old, by string) {
+		if i := bytes.Index(payload, []byte(old)); i >= 0 {
+			copy(payload[i:], by+strings.Repeat(" ", len(old)-len(by)))
+		}
+	}
+	wire := &tap{in: func(_ string, payload []byte) fate {
+		if leaderless.Load() && bytes.Contains(payload, []byte("stream_info_response")) {
+			replace(payload, `"leader":"gatehouse"`, `"leader":""`)
+			if lags.Load() {
+				replace(payload, `"last_seq":4`, `"last_seq":3`)
+			}
+		}
+		return pass
+	}}
+	states := fill(t, open(t, n), eventlog.State{}, 4, "commit")
+	f := follow(t, openTapped(t, n, topology.Gateway, wire), eventlog.State{})
+	f.reaches(t, states[4])
+	for _, behind := range []bool{false, true} {
+		lags.Store(behind)
+		leaderless.Store(true)
+		f.until(t, "away", func() bool { return len(f.away) > 0 })
+		f.mu.Lock()
+		settled := f.settled
+		f.mu.Unlock()
+		f.until(t, "long away", func() bool { return len(f.away) > 5 || f.ended != nil })
+		f.mu.Lock()
+		if f.settled != settled || f.ended != nil {
+			t.Errorf("settled %d times, ended %v", f.settled-settled, f.ended)
+		}
+		f.away = nil
+		f.mu.Unlock()
+		leaderless.Store(false)
+		f.settles(t)
+	}
+}
+
 func TestACommitThatIsRefused(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
@@ -371,7 +412,7 @@ func TestFollowLeavesNothingBehind(t *testing.T) {
 	n := testkit.StartNATS(t)
 	js := n.JetStream(t, topology.Config)
 	log := eventlog.New(js, topology.ConfigLog(), fast)
-	states := fill(t, log, eventlog.State{}, 600, "commit")
+	states := fill(t, log, eventlog.State{}, 300, "commit")
 	before := js.Conn().NumSubscriptions()
 	for i := range 10 {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -152,19 +152,27 @@ func (f *followed) until(t testing.TB, what string, cond func() bool) {
 	deadline := time.After(20 * time.Second)
 	for {
 		f.mu.Lock()
-		ok, changed := cond(), f.changed
+		ok, ended, changed := cond(), f.ended != nil, f.changed
 		f.mu.Unlock()
-		if ok {
+		switch {
+		case ok:
 			return
+		case ended:
+			f.gaveUp(t, what)
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			t.Fatalf("waited for %s: at %d, settled %d times, away %v, ended %v", what, f.at.Seq, f.settled, f.away, f.ended)
+			f.gaveUp(t, what)
 		}
 	}
+}
+
+func (f *followed) gaveUp(t testing.TB, what string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.Fatalf("waited for %s: at %d, settled %d times, away %v, ended %v", what, f.at.Seq, f.settled, f.away, f.ended)
 }
 
 func (f *followed) reaches(t testing.TB, s eventlog.State) {

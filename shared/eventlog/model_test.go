@@ -10,8 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
-	"github.com/gatehouse-suite/gatehouse/shared/testkit"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
 func asBroken(err error, into **eventlog.BrokenError) bool { return errors.As(err, into) }
@@ -35,21 +33,26 @@ type writer struct {
 // dense, holds each success once and nothing that was refused.
 func TestTheLogIsWhatWasAppended(t *testing.T) {
 	t.Parallel()
+	js, stop, err := plainServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	logs := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		ops := rapid.SliceOfN(rapid.Custom(drawOp), 1, 40).Draw(rt, "ops")
-		var err error
-		t.Run("", func(t *testing.T) { // for a server of its own
-			js := testkit.StartNATS(t).JetStream(t, topology.Config)
-			opts := eventlog.Options{Check: 2 * time.Millisecond, Pause: time.Millisecond}
-			m := &model{log: eventlog.New(js, topology.ConfigLog(), opts), states: make([]eventlog.State, 1), writers: make([]writer, 3)}
-			for _, op := range ops {
-				if err = m.do(t.Context(), op); err != nil {
-					return
-				}
+		logs++
+		stream := eventlog.Stream{Name: fmt.Sprintf("LOG%d", logs), Subject: fmt.Sprintf("log.%d", logs), Live: fmt.Sprintf("live.%d", logs)}
+		if err := makeStream(t.Context(), js, stream); err != nil {
+			rt.Fatal(err)
+		}
+		opts := eventlog.Options{Check: 2 * time.Millisecond, Pause: time.Millisecond}
+		m := &model{log: eventlog.New(js, stream, opts), states: make([]eventlog.State, 1), writers: make([]writer, 3)}
+		for _, op := range rapid.SliceOfN(rapid.Custom(drawOp), 1, 40).Draw(rt, "ops") {
+			if err := m.do(t.Context(), op); err != nil {
+				rt.Fatal(err)
 			}
-			err = m.compare(t.Context())
-		})
-		if err != nil {
+		}
+		if err := m.compare(t.Context()); err != nil {
 			rt.Fatal(err)
 		}
 	})

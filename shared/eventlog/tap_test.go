@@ -15,7 +15,8 @@ import (
 // tap is a NATS server reached through connections that a test can do harm to.
 type tap struct {
 	inner nats.InProcessConnProvider
-	// in decides on each message from the server, by its subject and its bytes with headers; nil: all pass.
+	// in decides on each message from the server, by its subject and its bytes with headers, which it may
+	// change; nil: all pass.
 	in func(subject string, payload []byte) fate
 	// out decides on what the client sends in one write; nil: all pass.
 	out func(data []byte) fate
@@ -85,10 +86,10 @@ func (c *tappedConn) read(from *bufio.Reader, to io.Writer) error {
 			if _, err := io.ReadFull(from, payload); err != nil {
 				return err
 			}
-			block = append(block, payload...)
 			if c.tap.in != nil {
 				fate = c.tap.in(fields[1], payload[:n])
 			}
+			block = append(block, payload...)
 		}
 		switch fate {
 		case cut:

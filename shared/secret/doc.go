@@ -11,8 +11,9 @@
 //
 // # When something is wrong
 //
-//	bucket away, sealing   the change is refused (unavailable); nothing of it is applied
+//	bucket away, sealing   ErrAway: the change is refused, nothing of it is applied
 //	bucket away, opening   ErrAway: the user keeps what it had opened before
+//	not in the bucket      Open fails and names the reference; that is not ErrAway, waiting does not help
 //	wrong identity         Open fails and names the reference, never the value
-//	{env} or {file} unset  Open fails and names the variable or the file
+//	{env} or {file} unset  Open fails and names the variable or the file; so does an empty one
 package secret

@@ -91,7 +91,7 @@ func ReadIdentity(path string) (*age.X25519Identity, error) {
 	}
 	identity, err := age.ParseX25519Identity(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil, fmt.Errorf("read key %s: %w", path, errors.New("not an age X25519 identity"))
+		return nil, fmt.Errorf("read key %s: not an age X25519 identity", path)
 	}
 	return identity, nil
 }
@@ -110,7 +110,7 @@ func readRecipient(dir string, owner Owner) (*age.X25519Recipient, error) {
 	}
 	r, err := age.ParseX25519Recipient(strings.TrimSpace(string(text)))
 	if err != nil {
-		return nil, fmt.Errorf("read key %s: %w", path, err)
+		return nil, fmt.Errorf("read key %s: not an age X25519 recipient", path) // it may be an identity put there by mistake
 	}
 	return r, nil
 }

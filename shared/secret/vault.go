@@ -3,14 +3,15 @@ package secret
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"filippo.io/age"
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,8 +26,11 @@ const MaxBytes = 16 << 10
 // EnvPrefix begins every variable an {env: NAME} may name, so that a configuration cannot read others.
 const EnvPrefix = "GATEHOUSE_SECRET_"
 
-// ErrAway says that a sealed secret could not be read because NATS is away.
-var ErrAway = errors.New("the bucket of sealed secrets cannot be reached") //nolint:gochecknoglobals // sentinel error
+// ErrAway says that a sealed secret could not be read or stored because NATS is away: it may work later.
+var ErrAway = errors.New("the bucket of sealed secrets cannot be reached")
+
+// patience is how long the bucket may take to answer whoever brings no deadline.
+const patience = 5 * time.Second
 
 // Sealer seals secrets; it cannot open them.
 type Sealer struct {
@@ -51,9 +55,12 @@ func NewSealer(js jetstream.JetStream, keysDir string) (*Sealer, error) {
 	return s, nil
 }
 
-// Seal stores a secret for its owner under "ref.version". A key that is taken is an error: nothing is ever
-// overwritten.
+// Seal stores a secret for its owner under "ref.version". A key that is taken is an error, jetstream.ErrKeyExists:
+// nothing is ever overwritten. So is a secret that Open would not take: none, or more than MaxBytes.
 func (s *Sealer) Seal(ctx context.Context, owner Owner, key, value string) error {
+	if value == "" || len(value) > MaxBytes {
+		return fmt.Errorf("seal %s: a secret has 1 to %d bytes", key, MaxBytes)
+	}
 	var sealed bytes.Buffer
 	w, err := age.Encrypt(&sealed, s.recipients[owner]...)
 	if err != nil {
@@ -70,7 +77,7 @@ func (s *Sealer) Seal(ctx context.Context, owner Owner, key, value string) error
 		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
 	}
 	if _, err := bucket.Create(ctx, key, sealed.Bytes()); err != nil {
-		if errors.Is(err, jetstream.ErrKeyExists) {
+		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrInvalidKey) {
 			return fmt.Errorf("seal %s: %w", key, err)
 		}
 		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
@@ -115,11 +122,11 @@ func (o *Opener) Open(ctx context.Context, s configlog.Secret) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open secret %s: sealed to another key, or damaged: %w", key, err)
 	}
-	value, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
-	if err != nil || len(value) > MaxBytes {
-		return "", fmt.Errorf("open secret %s: damaged or too large: %w", key, err)
+	value, err := read(r)
+	if err != nil {
+		return "", fmt.Errorf("open secret %s: %w", key, err)
 	}
-	return string(value), nil
+	return value, nil
 }
 
 func (o *Opener) openEnv(name string) (string, error) {
@@ -142,16 +149,31 @@ func (o *Opener) openFile(name string) (string, error) {
 		return "", fmt.Errorf("secret from file %s: %w", name, err)
 	}
 	defer func() { _ = root.Close() }()
-	f, err := root.Open(filepath.Clean(name))
+	if info, err := root.Stat(name); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		return "", fmt.Errorf("secret from file %s: not a regular file", name)
+	}
+	f, err := root.Open(name)
 	if err != nil {
 		return "", fmt.Errorf("secret from file %s: %w", name, err)
 	}
 	defer func() { _ = f.Close() }()
-	value, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err != nil || len(value) > MaxBytes {
-		return "", fmt.Errorf("secret from file %s: unreadable, or larger than %d bytes: %w", name, MaxBytes, err)
+	value, err := read(f)
+	if err != nil {
+		return "", fmt.Errorf("secret from file %s: %w", name, err)
 	}
-	return strings.TrimRight(string(value), "\r\n"), nil
+	if value = strings.TrimRight(value, "\r\n"); value == "" {
+		return "", fmt.Errorf("secret from file %s: it is empty", name)
+	}
+	return value, nil
+}
+
+// read reads a secret to its end.
+func read(r io.Reader) (string, error) {
+	value, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err == nil && len(value) > MaxBytes {
+		err = fmt.Errorf("larger than %d bytes", MaxBytes)
+	}
+	return string(value), err
 }
 
 func (o *Opener) fetch(ctx context.Context, key string) ([]byte, error) {
@@ -161,18 +183,48 @@ func (o *Opener) fetch(ctx context.Context, key string) ([]byte, error) {
 	if sealed != nil {
 		return sealed, nil
 	}
-	bucket, err := o.js.KeyValue(ctx, topology.BucketSecrets)
+	sealed, err := o.readLeader(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w: %w", key, ErrAway, err)
-	}
-	entry, err := bucket.Get(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("secret %s: %w: %w", key, ErrAway, err)
+		return nil, fmt.Errorf("secret %s: %w", key, err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sealed[key] = entry.Value()
-	return entry.Value(), nil
+	o.sealed[key] = sealed
+	return sealed, nil
+}
+
+// readLeader reads a key of the bucket from the leader of its stream. A replica, which would answer a direct get,
+// need not have seen yet what was sealed just before the commit that names it; what the leader does not have is
+// not there.
+func (o *Opener) readLeader(ctx context.Context, key string) ([]byte, error) {
+	if strings.ContainsAny(key, "*> \t\r\n") { // it would name others too
+		return nil, errors.New("not a reference")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	question, err := json.Marshal(map[string]string{"last_by_subj": "$KV." + topology.BucketSecrets + "." + key})
+	if err != nil {
+		return nil, err
+	}
+	reply, err := o.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+topology.BucketSecrets, question)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	var found struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Data []byte `json:"data"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(reply.Data, &found); {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
+	case found.Error != nil && found.Error.ErrorCode != jetstream.JSErrCodeMessageNotFound:
+		return nil, fmt.Errorf("%w: %w", ErrAway, found.Error)
+	case len(found.Message.Data) == 0: // or deleted
+		return nil, errors.New("not in the bucket of sealed secrets")
+	}
+	return found.Message.Data, nil
 }
 
 // Sealed gives the sealed form of everything opened so far, for a file that survives a restart.

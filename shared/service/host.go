@@ -1,7 +1,6 @@
 package service
 
 import (
-	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -12,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/gatehouse-suite/gatehouse/shared/web"
 )
 
 // Version of the program; the linker may set it.
@@ -46,7 +47,7 @@ func NewProcess(log *slog.Logger, tracing trace.TracerProvider) *Process {
 }
 
 // Host gives the host of one service. instance tells two services of one kind in one process apart; it may
-// be empty.
+// be empty. The process is not ready until the service has said that it is.
 func (p *Process) Host(name, instance string) *Host {
 	log, labels, check := p.log.With(slog.String("service", name)), prometheus.Labels{"service": name}, name
 	if instance != "" {
@@ -56,12 +57,14 @@ func (p *Process) Host(name, instance string) *Host {
 	if p.tracing != nil {
 		tracing = p.tracing
 	}
+	health := &Health{parent: p.health, name: check}
+	health.Set(func() Check { return Check{Detail: "starting"} })
 	return &Host{
 		Log:     log,
 		Tracer:  tracing.Tracer("github.com/gatehouse-suite/gatehouse/services/" + name),
 		Tracing: p.tracing != nil,
 		Metrics: prometheus.WrapRegistererWith(labels, p.registry),
-		Health:  &Health{parent: p.health, name: check},
+		Health:  health,
 	}
 }
 
@@ -70,7 +73,10 @@ func (p *Process) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", p.health)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, // one metric that is wrong must not hide the others
+		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}))
 	return mux
 }
 
@@ -81,7 +87,7 @@ type Check struct {
 	Detail any `json:"detail,omitempty"`
 }
 
-// Health collects checks. A part that has never said anything is not asked.
+// Health collects checks.
 type Health struct {
 	parent *Health
 	name   string
@@ -108,7 +114,8 @@ func (h *Health) set(name string, check func() Check) {
 	h.checks[name] = check
 }
 
-// ServeHTTP answers 200 when every check passes, 503 otherwise, with all of them in the body.
+// ServeHTTP answers 200 when every check passes, 503 otherwise and while there is none, with all of them in the
+// body.
 func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h.mu.Lock()
 	asked := maps.Clone(h.checks)
@@ -116,15 +123,15 @@ func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	body := struct {
 		Ready  bool             `json:"ready"`
 		Checks map[string]Check `json:"checks"`
-	}{Ready: true, Checks: make(map[string]Check, len(asked))}
+	}{Ready: len(asked) > 0, Checks: make(map[string]Check, len(asked))}
 	for name, check := range asked {
 		c := check()
 		body.Checks[name] = c
 		body.Ready = body.Ready && c.Ready
 	}
-	w.Header().Set("Content-Type", "application/json")
+	status := http.StatusOK
 	if !body.Ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status = http.StatusServiceUnavailable
 	}
-	_ = json.NewEncoder(w).Encode(body)
+	web.JSON(w, status, body)
 }

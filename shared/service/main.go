@@ -32,67 +32,99 @@ func Main[S any](name string, environ []string, stderr io.Writer, run func(conte
 	own, err := settings.Load[S](environ)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
-		return 2
+		return exitSettings
 	}
 	return MainProcess(name, environ, stderr, func(ctx context.Context, p *Process) error {
 		return run(ctx, p.Host(name, ""), own)
 	})
 }
 
+// Exit codes; 0 is an end in order.
+const (
+	exitFailed   = 1
+	exitSettings = 2
+	exitAtOnce   = 130
+)
+
 // MainProcess runs run with the operations of a process around it and gives the exit code.
 func MainProcess(name string, environ []string, stderr io.Writer, run func(context.Context, *Process) error) int {
 	ops, err := settings.Load[Operations](environ)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
-		return 2
+		return exitSettings
 	}
 	log := telemetry.Logger(stderr, ops.LogLevel, name)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := operate(ctx, log, name, ops, stop, run); err != nil {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	ctx := context.Background()
+	switch err := operate(ctx, log, name, ops, signals, run); {
+	case errors.Is(err, errAtOnce):
+		log.LogAttrs(ctx, slog.LevelWarn, "ended at once", slog.Any("error", err))
+		return exitAtOnce
+	case err != nil:
 		log.LogAttrs(ctx, slog.LevelError, "ended", slog.Any("error", err))
-		return 1
+		return exitFailed
 	}
 	return 0
 }
 
-func operate(ctx context.Context, log *slog.Logger, name string, ops Operations, restoreSignals func(), run func(context.Context, *Process) error) error {
-	tracing, flush, err := telemetry.Tracing(ctx, ops.Settings, "gatehouse-"+name)
-	if err != nil {
-		return err
-	}
-	p := NewProcess(log, tracing)
+// operate runs run until it ends or a signal comes, with the operations listener around it. What goes wrong with
+// that listener, or with traces, later on is not the service's failure: it is logged.
+func operate(ctx context.Context, log *slog.Logger, name string, ops Operations, signals <-chan os.Signal, run func(context.Context, *Process) error) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ops.OpsListen)
 	if err != nil {
-		return fmt.Errorf("operations listener: %w", err)
+		return fmt.Errorf("operations listener (GATEHOUSE_OPS_LISTEN): %w", err)
 	}
-	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	tracing, flush, err := telemetry.Tracing(ctx, log, ops.Settings, "gatehouse-"+name)
+	if err != nil {
+		return errors.Join(fmt.Errorf("GATEHOUSE_OTLP_ENDPOINT: %w", err), listener.Close())
+	}
+	p := NewProcess(log, tracing)
+	opsCtx, stopOps := context.WithCancel(ctx)
 	opsDone := make(chan error, 1)
-	go func() { opsDone <- web.Serve(opsCtx, listener, p.Handler(), web.Settings{}) }()
+	go func() {
+		opsDone <- web.Serve(opsCtx, listener, p.Handler(), web.Settings{Drain: time.Second, Log: log})
+	}()
+	runCtx, stop := context.WithCancel(ctx)
+	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, p) }()
-	err = await(ctx, done, ops.DrainTimeout, restoreSignals)
+	go func() { done <- run(runCtx, p) }()
+	err = await(done, signals, ops.DrainTimeout, func(s os.Signal) {
+		log.LogAttrs(ctx, slog.LevelInfo, "stopping", slog.String("signal", s.String()))
+		p.health.set("process", func() Check { return Check{Detail: "stopping"} }) // so that nothing new is sent here
+		stop()
+	})
 	stopOps()
-	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	if errors.Is(err, errAtOnce) {
+		return err
+	}
+	flushCtx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	return errors.Join(err, <-opsDone, flush(flushCtx))
+	if failed := errors.Join(<-opsDone, flush(flushCtx)); failed != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "operations did not end in order", slog.Any("error", failed))
+	}
+	return err
 }
 
-// await waits for run to end by itself, or to drain once the context has ended. A second signal then ends the
-// process at once, because the handlers are no longer ours.
-func await(ctx context.Context, done <-chan error, drain time.Duration, restoreSignals func()) error {
+var errAtOnce = errors.New("a second signal came")
+
+// await waits for run to end by itself, or to drain once a signal has come.
+func await(done <-chan error, signals <-chan os.Signal, drain time.Duration, stop func(os.Signal)) error {
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
+	case s := <-signals:
+		stop(s)
 	}
-	restoreSignals()
 	timer := time.NewTimer(drain)
 	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err
+	case <-signals:
+		return errAtOnce
 	case <-timer.C:
-		return fmt.Errorf("not drained after %s", drain)
+		return fmt.Errorf("not drained after %s (GATEHOUSE_DRAIN_TIMEOUT)", drain)
 	}
 }

@@ -7,6 +7,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -33,5 +34,23 @@ func Load[T any](environ []string) (T, error) {
 	if !errors.As(err, &all) {
 		return s, fmt.Errorf("settings: %w", err)
 	}
+	for i := range all.Errors {
+		all.Errors[i] = named[T](all.Errors[i], values)
+	}
 	return s, fmt.Errorf("settings: %w", errors.Join(all.Errors...))
+}
+
+// named gives an error about a field as one about its variable, which is what an operator knows.
+func named[T any](err error, values map[string]string) error {
+	var parse env.ParseError
+	if !errors.As(err, &parse) {
+		return err
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		key, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		if f.Name == parse.Name && f.Type == parse.Type && values[Prefix+key] != "" {
+			return fmt.Errorf("%s%s: %w", Prefix, key, parse.Err)
+		}
+	}
+	return err
 }

@@ -190,9 +190,20 @@ func (c *Cluster) Settle(t testing.TB, js jetstream.JetStream, stream string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("stream %s does not settle: %v", stream, err)
+			t.Fatalf("stream %s does not settle: %s", stream, describe(s, err))
 		}
 	}
+}
+
+func describe(s jetstream.Stream, err error) string {
+	if err != nil || s.CachedInfo().Cluster == nil {
+		return fmt.Sprint(err)
+	}
+	text := "leader " + s.CachedInfo().Cluster.Leader
+	for _, r := range s.CachedInfo().Cluster.Replicas {
+		text += fmt.Sprintf(", %+v", *r)
+	}
+	return text
 }
 
 func settledGroup(info *jetstream.ClusterInfo, size int) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -17,10 +18,14 @@ type Settings struct {
 	Drain time.Duration
 	// MaxHeaderBytes bounds a request's header; default 64 KiB.
 	MaxHeaderBytes int
+	// Log takes what net/http has to complain of (a handler that panics, an accept that fails), as warnings;
+	// nil: the standard logger.
+	Log *slog.Logger
 }
 
-// Serve answers on listener until ctx ends, then lets running requests end. There is no bound on bodies: an
-// upload may take as long as it takes.
+// Serve answers on listener until ctx ends, then takes no more requests and lets running ones end: their contexts
+// go on, so a handler that has no end of its own must watch ctx. What still runs after Settings.Drain is cut off,
+// which is an error. There is no bound on bodies: an upload may take as long as it takes.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s Settings) error {
 	if s.HeaderTimeout == 0 {
 		s.HeaderTimeout = 10 * time.Second
@@ -33,6 +38,9 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s S
 	}
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.MaxHeaderBytes,
+	}
+	if s.Log != nil {
+		server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -25,7 +25,6 @@ CREATE TABLE audit.source (
 	updated_at timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (gateway, epoch)
 ) WITH (fillfactor = 50);
-CREATE INDEX source_updated ON audit.source USING brin (updated_at);
 
 -- Records first_n to last_n never came although later ones did. lost: the gateway no longer has them.
 CREATE TABLE audit.hole (

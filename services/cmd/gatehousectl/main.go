@@ -44,5 +44,5 @@ func initKeys(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "nats", "users.conf"), []byte(topology.ServerConf(public)), 0o600)
+	return os.WriteFile(filepath.Join(dir, "nats", "users.conf"), []byte(topology.ServerConf(public)), 0o600) //nolint:gosec // the folder is the one that was asked for
 }

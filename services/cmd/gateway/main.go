@@ -4,8 +4,9 @@ package main
 import (
 	"os"
 
-	"github.com/gatehouse-suite/gatehouse/services/gateway"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway"
 )
 
 func main() {

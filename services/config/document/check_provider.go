@@ -75,6 +75,12 @@ func (k *checker) endpoints(path string, p *configlog.Provider) {
 	case asked == introspects && p.IntrospectionEndpoint == "" && p.Issuer == "":
 		k.problem(path+".introspection_endpoint", "is required, or an issuer whose keys verify its tokens")
 	}
+	switch { // as long as introspection asks by RFC 7662 only
+	case asked != introspects:
+		k.warn(path+".kind", "is kept, but this version cannot ask such a provider: its tokens are answered provider_unavailable")
+	case p.IntrospectionEndpoint == "":
+		k.warn(path+".introspection_endpoint", "is empty, and this version does not verify by keys: tokens are answered provider_unavailable")
+	}
 	k.oneOf(path+".caller_auth", p.CallerAuth, "client_secret_basic", "client_secret_post", "none")
 	k.secret(path+".client_secret", p.ClientSecret)
 	if p.CallerAuth == "none" && !p.ClientSecret.IsZero() {

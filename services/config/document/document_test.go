@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,7 +192,7 @@ sites:
   - {id: p, introspection_endpoint: "https://sso/i", required_scopes: ["a b"], service_account: nobody, clients: [{service_account: nobody}, {client_id: c}, {client_id: c}]}
   - {id: q, kind: entra, audience: x, caller_auth: tls}
   - {id: r, issuer: "https://i#f", client_secret: {file: ../x}, audience: x}
-  upstream: {driver: basic, accounts: {"a:b": {value: x}, empty: {}, e: {env: HOME}}, consumer_key: k}
+  upstream: {driver: basic, accounts: {"a:b": {value: x}, empty: {}, e: {env: HOME}, Same: {value: x}, same: {value: x}}, consumer_key: k}
   directory: {source: ldap}
   groups: {allowed: [""]}
   ip: {allow: ["10.0.0.1/8", "x", "::ffff:10.0.0.1"], proxy_header: "X Forwarded"}
@@ -234,7 +235,7 @@ audit: {retention: {max_days: 99999999, every: 0s}, x: {}}
 		"sites[0].providers[3].client_secret.file", "sites[0].providers[3].issuer",
 		"sites[0].public_restricted[0]", "sites[0].rate_limit.per", "sites[0].rate_limit.requests", "sites[0].stale.max", "sites[0].surprise",
 		"sites[0].token_paths[0]", "sites[0].token_paths[1]", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
-		`sites[0].upstream.accounts.e.env`, "sites[0].upstream.accounts.empty", `sites[0].upstream.accounts["a:b"]`, "sites[0].upstream.consumer_key",
+		`sites[0].upstream.accounts.e.env`, "sites[0].upstream.accounts.empty", "sites[0].upstream.accounts.same", `sites[0].upstream.accounts["a:b"]`, "sites[0].upstream.consumer_key",
 		"sites[1].directory.url", "sites[1].nodes", "sites[1].upstream.consumer_key", "sites[1].upstream.private_key",
 		"sites[2].directory.account", "sites[2].directory.url", "sites[2].hosts", "sites[2].id",
 		"sites[3].hosts", "sites[3].id", "sites[3].nodes", "sites[3].product",
@@ -265,7 +266,7 @@ sites:
   base_url: https://other.example.com/x
   nodes: [{id: n1, url: "http://h:1"}, {id: n2, url: "http://h:1/"}]
   methods: {basic: false, oauth: false, pat: false, api_tokens: false, links: false}
-  providers: [{id: p, introspection_endpoint: "http://sso.example.com/i", allow_plain_http: true, client_id: g, caller_auth: none, client_secret: {value: x}, audience: a}]
+  providers: [{id: p, introspection_endpoint: "http://sso.example.com/i", allow_plain_http: true, client_id: g, caller_auth: none, client_secret: {value: x}, audience: a}, {id: e, kind: entra, issuer: "https://i", audience: a, service_account: svc}, {id: k, issuer: "https://i", audience: a, service_account: svc}]
   token_creation: false
   groups: {require: true, token_creators: [devs]}
   directory: {source: crowd, url: "http://crowd.example.com/crowd", account: svc}
@@ -283,10 +284,11 @@ sites:
 		"sites[0].bypass[1]", "sites[0].bypass[2]", "sites[0].bypass[3]",
 		"sites[0].directory.url", "sites[0].groups.allowed", "sites[0].groups.token_creators",
 		"sites[0].ip.allow", "sites[0].ip.trusted_proxies", "sites[0].methods", "sites[0].nodes[1].url",
-		"sites[0].providers", "sites[0].providers[0].client_secret", "sites[0].providers[0].introspection_endpoint", "sites[0].providers[0].service_account",
+		"sites[0].providers", "sites[0].providers[0].client_secret", "sites[0].providers[0].introspection_endpoint", "sites[0].providers[0].service_account", "sites[0].providers[1].kind", "sites[0].providers[2].introspection_endpoint",
 		"sites[0].public_restricted[0]", "sites[0].public_restricted[1]", "sites[0].public_restricted[2]", "sites[0].public_restricted[2]",
 		"sites[0].public_restricted[3]", "sites[0].public_restricted[3]",
 	}
+	warnings = slices.DeleteFunc(warnings, func(p fault.Problem) bool { return p.Message == notEnforced })
 	if diff := cmp.Diff(want, paths(warnings)); diff != "" {
 		t.Fatalf("%s\n%v", diff, warnings)
 	}

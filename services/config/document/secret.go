@@ -101,6 +101,7 @@ type Place struct {
 	// Site, and the id of the Provider or the name of the Account in it.
 	Site, Provider, Account string
 	kind                    placeKind
+	driver                  string // of the site
 }
 
 type placeKind uint8
@@ -113,6 +114,9 @@ const (
 
 // IsPrivateKey tells whether a key belongs there, and not a line of text.
 func (p Place) IsPrivateKey() bool { return p.kind == privateKey }
+
+// IsToken tells whether a personal access token belongs there.
+func (p Place) IsToken() bool { return p.kind == accountCredential && p.driver == "pat" }
 
 // EachSecret visits every place of a configuration where a secret may be named, in the order of the document,
 // and puts there what visit gives back.
@@ -128,7 +132,7 @@ func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configl
 		}
 		for _, account := range slices.Sorted(maps.Keys(s.Upstream.Accounts)) {
 			s.Upstream.Accounts[account] = visit(Place{
-				Path: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential,
+				Path: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential, driver: s.Upstream.Driver,
 			}, s.Upstream.Accounts[account])
 		}
 		s.Upstream.PrivateKey = visit(Place{
