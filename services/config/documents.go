@@ -86,14 +86,21 @@ func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) { return a.proposed(s, data, syntax) }
+	draft, unread := document.Read(data, syntax) // before the turn: a large one takes its time
+	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) {
+		if draft == nil { // settled by an earlier try, or malformed
+			draft, unread = document.Read(data, syntax)
+		}
+		given := draft
+		draft = nil
+		return a.proposed(s, given, unread)
+	}
 	a.carryOut(w, r, wanted)
 }
 
-// proposed decides whether a document may follow what there is.
-func (a *api) proposed(s *configlog.Snapshot, data []byte, syntax document.Syntax) (*proposal, error) {
+// proposed decides whether a document may follow what there is. draft is nil when it was malformed.
+func (a *api) proposed(s *configlog.Snapshot, draft *document.Draft, unread []fault.Problem) (*proposal, error) {
 	const refused = "the document cannot work; nothing was changed"
-	draft, unread := document.Read(data, syntax)
 	if draft == nil {
 		return nil, unfit(refused, unread)
 	}

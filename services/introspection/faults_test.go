@@ -80,7 +80,12 @@ func TestWhatAProviderMayDoWrong(t *testing.T) {
 			f.on("", c.handler)
 			f.on("good", says(200, "application/json; charset=utf-8", `{"active":true}`))
 			w.site(w.provider(f.URL))
-			i := w.run(func(s *introspection.Settings) { s.CallTimeout, s.BreakerPause = 100*time.Millisecond, time.Minute })
+			i := w.run(func(s *introspection.Settings) {
+				s.BreakerPause, s.BreakerWindow = time.Minute, time.Minute
+				if c.result == "timeout" {
+					s.CallTimeout = 200 * time.Millisecond
+				}
+			})
 			for n := range 6 { // one more than opens the breaker
 				w.unavailable("t"+strconv.Itoa(min(n, 4)), "")
 			}
@@ -119,7 +124,7 @@ func TestWhatTheLabProviderMayDoWrong(t *testing.T) {
 	t.Parallel()
 	w, l := newWorld(t), startLab(t, lab.Free(""))
 	w.site(w.provider(l.Provider.IntrospectionEndpoint()))
-	w.run(func(s *introspection.Settings) { s.CallTimeout = 200 * time.Millisecond })
+	w.run(func(s *introspection.Settings) { s.CallTimeout = time.Second })
 	for name, fault := range map[string]lab.Fault{
 		"html": lab.HTML200(), "not json": lab.NotJSON(), "huge": lab.Huge(), "redirect": lab.Redirect(),
 		"wrong types": lab.WrongTypes(), "without active": lab.Without("active"), "slow": lab.Slow(time.Minute), "500": lab.Status500(),
@@ -224,7 +229,7 @@ func TestAProviderWhoseSecretCannotBeOpened(t *testing.T) {
 	}
 	i := w.run(func(s *introspection.Settings) {
 		s.SecretsDir, s.SecretRead = dir, 20*time.Millisecond
-		s.Environ = func(name string) (string, bool) { return "from-env", name == "GATEHOUSE_SECRET_CORP" }
+		s.LookupEnv = func(name string) (string, bool) { return "from-env", name == "GATEHOUSE_SECRET_CORP" }
 	})
 	w.active("good")
 	for site, want := range map[string]string{"late": "cannot be opened", "file": "cannot be opened", "foreign": "cannot be opened", "odd": "RFC 7662"} {

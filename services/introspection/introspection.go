@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
+	"github.com/gatehouse-suite/gatehouse/shared/settings"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
@@ -84,7 +85,7 @@ func newKeeper(nc *nats.Conn, host *service.Host, s Settings) (*keeper, error) {
 		return nil, err
 	}
 	k := &keeper{
-		opener:    secret.NewOpener(js, identity, s.Environ, s.SecretsDir),
+		opener:    secret.NewOpener(js, identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir),
 		revisions: rev, settings: s, log: host.Log,
 	}
 	k.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.LogCheck}), configlog.Options{

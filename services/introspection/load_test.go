@@ -117,7 +117,7 @@ func TestACallerWhoLeavesDoesNotTakeTheCallAlong(t *testing.T) {
 	})
 	w.site(w.provider(f.URL))
 	i := w.run(nil)
-	impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	impatient, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	err := ask.Do(impatient, w.gw, topology.Introspect, &identityv1.IntrospectRequest{Site: "jira", Token: "good"}, new(identityv1.IntrospectReply))
 	if fault.CodeOf(err) != fault.Unavailable {
@@ -147,7 +147,7 @@ func TestOneProviderGetsSoManyCallsAtOnceAndNoMore(t *testing.T) {
 	})
 	w.site(w.provider(f.URL))
 	w.commit(registered("wiki", "confluence"), trusted("wiki", w.provider(g.URL)))
-	i := w.run(func(s *introspection.Settings) { s.Concurrency = 4 })
+	i := w.run(func(s *introspection.Settings) { s.Concurrency, s.CallTimeout = 4, time.Minute })
 	var callers sync.WaitGroup
 	var refused, answered atomic.Int64
 	for n := range 40 {
@@ -181,7 +181,7 @@ func TestABreakerOpensClosesAndLeavesTheCacheAlone(t *testing.T) {
 	t.Parallel()
 	w, f := newWorld(t), newFakeProvider(t)
 	w.site(w.provider(f.URL))
-	i := w.run(func(s *introspection.Settings) { s.BreakerPause = 300 * time.Millisecond })
+	i := w.run(func(s *introspection.Settings) { s.BreakerPause = time.Second })
 	w.active("good")
 	f.on("", says(503, "text/html", "down for maintenance"))
 	for n := range 5 {

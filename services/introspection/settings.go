@@ -18,8 +18,8 @@ type Settings struct {
 	KeysDir string `env:"KEYS_DIR"`
 	// SecretsDir is the only folder a secret {file: PATH} may be in; empty: none may be named.
 	SecretsDir string `env:"SECRETS_DIR"`
-	// Environ looks up a secret {env: NAME}; the main gives os.LookupEnv. nil: no variable is set.
-	Environ func(name string) (string, bool)
+	// LookupEnv finds the variables that {env: NAME} names; nil: the process's own environment.
+	LookupEnv func(name string) (string, bool) `env:"-"`
 
 	// ProviderCAFile holds certificate authorities (PEM) that providers and nodes are believed by, beside the system's.
 	ProviderCAFile string `env:"PROVIDER_CA_FILE"`
@@ -61,9 +61,6 @@ type Settings struct {
 
 func (s Settings) withDefaults() Settings {
 	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
-	if s.Environ == nil {
-		s.Environ = func(string) (string, bool) { return "", false }
-	}
 	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, 2*time.Second)
 	s.CallTimeout = cmp.Or(s.CallTimeout, 5*time.Second)
 	s.Concurrency = cmp.Or(s.Concurrency, 64)
