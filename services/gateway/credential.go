@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
@@ -105,7 +106,7 @@ func readBasic(value string) credential {
 	}
 	user, password, found := strings.Cut(string(plain), ":")
 	switch {
-	case !found || user == "" || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case !found || user == "" || !utf8.Valid(plain) || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return credential{kind: kindNone, bad: malformed}
 	case strings.HasPrefix(password, tokenPrefix):
 		return credential{kind: kindToken, token: password, user: user}

@@ -96,6 +96,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 	expect(t, gw, "Bearer a b", myself, http.StatusBadRequest, "credential_malformed", "")
 	expect(t, gw, "Bearer", myself, http.StatusBadRequest, "credential_malformed", "")
 	expect(t, gw, "Digest x=y", myself, http.StatusUnauthorized, "scheme_unsupported", "")
+	expect(t, gw, basic("alice", "\xff"), myself, http.StatusBadRequest, "credential_malformed", "")
 	expect(t, gw, "Basic !!", myself, http.StatusBadRequest, "credential_malformed", "")
 
 	two, body := do(t, request(t, http.MethodGet, gw.url+myself, nil, "Authorization", "Bearer a", "Authorization", "Bearer b"))

@@ -89,6 +89,8 @@ func judge(id *identity, s *site, now time.Time) answer {
 	switch {
 	case p == nil:
 		return refuse(tokenInactive, "provider no longer trusted")
+	case strings.EqualFold(t.GetTokenType(), "refresh_token"), strings.EqualFold(t.GetTokenType(), "refresh"):
+		return refuse(tokenInactive, "a refresh token")
 	case !id.expiresAt.IsZero() && now.After(id.expiresAt.Add(leeway)):
 		return refuse(tokenInactive, "expired")
 	case !id.notBefore.IsZero() && now.Before(id.notBefore.Add(-leeway)):

@@ -6,12 +6,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/gatehouse-suite/gatehouse/shared/fault"
 )
 
 // asker asks providers about tokens: from the cache, else once for all who ask the same at the same time.

@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 )
 
 // TestWhatAProviderMayDoWrong is the rows of the failure table about a provider that is there. None of them

@@ -5,12 +5,11 @@ import (
 	"strings"
 	"time"
 
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/fault"
 )
 
 // maxToken is the longest credential anybody is asked about; JWTs with many groups reach some 8 KiB.

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
-	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
 )
 
 func startLab(t testing.TB, s lab.Settings) *lab.Lab {

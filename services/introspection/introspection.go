@@ -7,9 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -18,6 +15,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Run answers whose credentials are until ctx ends, and returns when what was under way is answered.

@@ -11,10 +11,11 @@ import (
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
 )
 
 func TestFiveHundredEqualMissesAreOneCall(t *testing.T) {

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
 )
 
 func TestARestartOfNATSIsSurvivedWithTheCache(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 )

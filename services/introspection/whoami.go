@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/maypok86/otter/v2"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -15,9 +17,6 @@ import (
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/fault"
 )
 
 // credential is a PAT or a password.

@@ -12,11 +12,12 @@ import (
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
-	"github.com/gatehouse-suite/gatehouse/services/lab"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
+	"github.com/gatehouse-suite/gatehouse/services/lab"
 )
 
 const (

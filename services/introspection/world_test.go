@@ -11,14 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	"google.golang.org/protobuf/proto"
-
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -27,6 +21,12 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/nats-io/nats.go"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection"
 )
 
 // world is a broker with a configuration log, and whoever asks.

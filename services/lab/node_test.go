@@ -129,7 +129,7 @@ func TestStopAndStart(t *testing.T) {
 	l := start(t)
 	n := l.Jira.Nodes()[0]
 	base := n.URL()
-	socket, _, err := websocket.Dial(t.Context(), base+"/rest/lab/1/websocket", nil) //nolint:bodyclose // the library closes it
+	socket, _, err := websocket.Dial(t.Context(), base+"/rest/lab/1/websocket", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestStreamsAndSockets(t *testing.T) {
 	eventually(t, func() bool { return n.Abandoned() == 2 && n.Running() == 0 })
 	get(t, n.URL()+"/rest/lab/1/slow?ms=1").want(t, http.StatusOK)
 
-	socket, _, err := websocket.Dial(t.Context(), n.URL()+"/rest/lab/1/websocket", nil) //nolint:bodyclose // the library closes it
+	socket, _, err := websocket.Dial(t.Context(), n.URL()+"/rest/lab/1/websocket", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

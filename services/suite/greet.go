@@ -82,8 +82,8 @@ Paste these into another terminal:
 3. A wrong token is refused, with its reason:
    curl -si -H "Authorization: Bearer wrong" GATEWAY/rest/api/2/myself
 
-4. Both are in the audit trail:
-   curl -s -H AUTH 'ADMIN/api/v1/audit/events?limit=2'
+4. Both are in the audit trail (a record takes about a tenth of a second to get there):
+   sleep 1; curl -s -H AUTH 'ADMIN/api/v1/audit/events?limit=2'
 
 5. Switch OAuth tokens off; the next call obeys (put true back the same way):
    ETAG=$(curl -s -o /tmp/gatehouse.json -w '%header{etag}' -H AUTH ADMIN/api/v1/config)

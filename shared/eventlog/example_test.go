@@ -63,7 +63,7 @@ func withLog(example func(ctx context.Context, log *eventlog.Log) error) {
 		}
 	}
 	if err != nil {
-		fmt.Println(err) //nolint:forbidigo // an example's output
+		fmt.Println(err)
 	}
 }
 

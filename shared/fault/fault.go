@@ -69,7 +69,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // Is makes errors.Is(err, fault.New(code, "")) true for every fault of that code.
 func (e *Error) Is(target error) bool {
-	other, ok := target.(*Error) //nolint:errorlint // Is gets one link of the chain at a time
+	other, ok := target.(*Error)
 	return ok && other.Code == e.Code && other.Message == ""
 }
 
