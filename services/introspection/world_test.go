@@ -170,6 +170,12 @@ func (w *world) answered() {
 		_, err := w.introspectWithin(500*time.Millisecond, "no-such-site", "x")
 		return fault.CodeOf(err) == fault.NotFound
 	})
+	until(w.t, func() bool { // the second of the two subjects
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 500*time.Millisecond)
+		defer cancel()
+		err := ask.Do(ctx, w.gw, topology.WhoAmI, &identityv1.WhoAmIRequest{Site: "no-such-site", ConfigSequence: w.at.Seq}, new(identityv1.WhoAmIReply))
+		return fault.CodeOf(err) != fault.Unavailable
+	})
 }
 
 func (w *world) introspect(site, token string) (*identityv1.IntrospectReply, error) {

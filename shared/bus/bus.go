@@ -71,14 +71,14 @@ func options(ctx context.Context, log *slog.Logger, service topology.Service) []
 			if sub != nil {
 				subject = sub.Subject
 			}
-			say.warn(ctx, "NATS reports an error", err, slog.String("subject", subject))
+			say.warn(ctx, "the server or the client complains", err, slog.String("subject", subject))
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			say.warn(ctx, "NATS cannot be reached", err)
+			say.warn(ctx, "not reached", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				say.warn(ctx, "disconnected from NATS", err)
+				say.warn(ctx, "disconnected", err)
 			}
 		}),
 		nats.ConnectHandler(func(nc *nats.Conn) { say.connected(ctx, nc) }),
@@ -107,7 +107,7 @@ func (c *complaints) warn(ctx context.Context, what string, err error, more ...s
 		c.said = map[string]time.Time{}
 	}
 	c.said[key] = time.Now()
-	c.log.LogAttrs(ctx, slog.LevelWarn, what, append(more, slog.Any("error", err))...)
+	c.log.LogAttrs(ctx, slog.LevelWarn, "trouble with NATS", append(more, slog.String("trouble", what), slog.Any("error", err))...)
 }
 
 func (c *complaints) connected(ctx context.Context, nc *nats.Conn) {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"google.golang.org/protobuf/proto"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"

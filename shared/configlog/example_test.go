@@ -3,9 +3,9 @@ package configlog_test
 import (
 	"fmt"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"google.golang.org/protobuf/proto"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 )
 

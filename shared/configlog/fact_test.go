@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -17,7 +18,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 )
 
@@ -59,8 +59,12 @@ func TestAFactOfANewerKindIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, foreign := range []*anypb.Any{
-		duration, {TypeUrl: "type.googleapis.com/gatehouse.config.v1.MoonPhaseSet"}, {TypeUrl: "x"}, {},
-		{TypeUrl: "type.googleapis.com/gatehouse.config.v1.GatewayBeat"}, {TypeUrl: "type.googleapis.com/other.SiteRegistered"},
+		duration,
+		{TypeUrl: "type.googleapis.com/gatehouse.config.v1.MoonPhaseSet"},
+		{TypeUrl: "x"},
+		{},
+		{TypeUrl: "type.googleapis.com/gatehouse.config.v1.GatewayBeat"},
+		{TypeUrl: "type.googleapis.com/other.SiteRegistered"},
 	} {
 		data, err := proto.Marshal(&configv1.Commit{Facts: []*anypb.Any{foreign}, Why: "tests"})
 		if err != nil {

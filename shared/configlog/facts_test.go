@@ -6,14 +6,13 @@ import (
 	"testing"
 	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
-
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 )
 
 // factTypes are the messages of facts.proto that no other holds.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"testing"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"pgregory.net/rapid"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 )
 

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
-	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
@@ -342,7 +342,9 @@ func TestAMadeUpRepairIsFoundOutByTheNextCommit(t *testing.T) {
 	f := follow(t, d.n, configlog.Options{Repair: func(_ context.Context, at eventlog.State) ([]eventlog.Commit, error) {
 		return []eventlog.Commit{{State: at.Next(forged), Prev: at.Hash, Data: forged}}, nil
 	}})
-	until(t, f, "a fork", func(s configlog.Status) bool { return strings.Contains(s.Trouble, "forked at 4") || strings.Contains(s.Trouble, "twice") })
+	until(t, f, "a fork", func(s configlog.Status) bool {
+		return strings.Contains(s.Trouble, "forked at 4") || strings.Contains(s.Trouble, "twice")
+	})
 	if s := f.Snapshot(); s.State.Seq != 3 {
 		t.Fatalf("at %d", s.State.Seq)
 	}

@@ -21,10 +21,10 @@ import (
 type extra struct{ Sealed map[string][]byte }
 
 // file gives a file of a new folder.
-func file(t testing.TB, secret string) (f *configlog.File, path string) {
+func file(t testing.TB) (f *configlog.File, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "snapshot [1]*") // a name that no pattern may take for one
-	return must(configlog.NewFile(path, []byte(secret))), path
+	return must(configlog.NewFile(path, []byte("secret"))), path
 }
 
 func someSnapshot() *configlog.Snapshot {
@@ -35,7 +35,7 @@ func someSnapshot() *configlog.Snapshot {
 
 func TestAFileGivesWhatWasSaved(t *testing.T) {
 	t.Parallel()
-	f, _ := file(t, "secret")
+	f, _ := file(t)
 	rapid.Check(t, func(t *rapid.T) {
 		s := &configlog.Snapshot{State: eventlog.State{Seq: rapid.Uint64().Draw(t, "seq"), Hash: eventlog.Hash{byte(rapid.Int().Draw(t, "hash"))}}}
 		_ = s.Fold(registered("jira"))
@@ -60,7 +60,7 @@ func TestAFileGivesWhatWasSaved(t *testing.T) {
 
 func TestNoFileIsNoSnapshotAndNoError(t *testing.T) {
 	t.Parallel()
-	f, _ := file(t, "secret")
+	f, _ := file(t)
 	if s, heardAt, err := f.Load(nil); s != nil || !heardAt.IsZero() || err != nil {
 		t.Fatalf("%v, %v, %v", s, heardAt, err)
 	}
@@ -68,7 +68,7 @@ func TestNoFileIsNoSnapshotAndNoError(t *testing.T) {
 
 func TestAFileHidesWhatItHolds(t *testing.T) {
 	t.Parallel()
-	f, path := file(t, "secret")
+	f, path := file(t)
 	if err := f.Save(someSnapshot(), time.Now(), extra{Sealed: map[string][]byte{"hunter2": nil}}); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestAFileHidesWhatItHolds(t *testing.T) {
 
 func TestAnAlteredFileIsRefused(t *testing.T) {
 	t.Parallel()
-	f, path := file(t, "secret")
+	f, path := file(t)
 	if err := f.Save(someSnapshot(), time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestAnAlteredFileIsRefused(t *testing.T) {
 
 func TestAFileOfAnotherKeyIsRefused(t *testing.T) {
 	t.Parallel()
-	f, path := file(t, "secret")
+	f, path := file(t)
 	if err := f.Save(someSnapshot(), time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestAFileThatCannotBeWrittenIsAnErrorAndTheOldOneStays(t *testing.T) {
 	if err := gone.Save(someSnapshot(), time.Now(), nil); err == nil || !strings.Contains(err.Error(), "snapshot file") {
 		t.Errorf("got %v", err)
 	}
-	f, path := file(t, "secret")
+	f, path := file(t)
 	if err := os.Mkdir(path, 0o700); err != nil { // nothing can be put in the place of a folder
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func onlyFile(t *testing.T, path string) {
 
 func TestASaveThatWasKilledLeavesNothingForLong(t *testing.T) {
 	t.Parallel()
-	f, path := file(t, "secret")
+	f, path := file(t)
 	if err := f.Save(someSnapshot(), time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestASaveThatWasKilledLeavesNothingForLong(t *testing.T) {
 
 func TestAReaderSeesOneSaveOrTheOther(t *testing.T) {
 	t.Parallel()
-	f, path := file(t, "secret")
+	f, path := file(t)
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {

@@ -151,16 +151,13 @@ func TestAKeyThatIsNoneIsNamedButNotShown(t *testing.T) {
 				t.Errorf("%s, %s: the key is in the error: %v", name, what, err)
 			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(must(os.ReadFile(secret.IdentityFile(keys(t), secret.Gateway)))), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
 func TestFingerprintsNeedTheKey(t *testing.T) {
 	t.Parallel()
 	one, other := must(secret.ReadFingerprinter(keys(t))), must(secret.ReadFingerprinter(keys(t)))
-	if one.Of("a") == other.Of("a") || one.Of("a") == one.Of("b") || one.Of("a") != one.Of("a") || len(one.Of("")) != 32 {
+	if one.Of("a") == other.Of("a") || one.Of("a") == one.Of("b") || len(one.Of("")) != 32 {
 		t.Fatal("fingerprints are not keyed")
 	}
 }

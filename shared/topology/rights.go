@@ -24,7 +24,8 @@ type Rights struct {
 	Subscribe []string
 }
 
-// RightsOf gives what a service may do.
+// RightsOf gives what a service may do. None of the lists is ever empty: to a NATS server that would mean
+// everything.
 func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
 	switch s {
@@ -47,17 +48,13 @@ func RightsOf(s Service) Rights {
 		r.Publish = append(r.Publish, AuditIn("*"), GatewayBeat("*"), "$KV."+BucketGateways+".>", Introspect, WhoAmI, Reserve,
 			"$JS.API.STREAM.INFO.KV_"+BucketGateways)
 		r.Subscribe = append(r.Subscribe, AuditCommitted+".*")
-	case RateLimit:
-		r = readsConfig(r)
+	case RateLimit: // a request brings the limit, so it reads no configuration
 		r.Publish = append(r.Publish, "rate.t.>", "$JS.API.STREAM.INFO."+StreamRate)
 		r.Subscribe = append(r.Subscribe, Reserve)
 		r = answers(r)
 	case Audit:
 		r = readsConfig(r)
-		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit, "$JS.API.STREAM.LIST",
-			"$JS.API.CONSUMER.CREATE."+StreamAudit+".>", "$JS.API.CONSUMER.INFO."+StreamAudit+".>",
-			"$JS.API.CONSUMER.DELETE."+StreamAudit+".>", "$JS.API.CONSUMER.MSG.NEXT."+StreamAudit+".>",
-			"$JS.ACK."+StreamAudit+".>", "$JS.ACK.*.*."+StreamAudit+".>")
+		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit)
 		r.Publish = append(r.Publish, readStream(StreamAudit)...)
 	}
 	return r
