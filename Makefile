@@ -47,7 +47,7 @@ e2e: setup ## the tests of the whole suite, uncached
 
 .PHONY: bench
 bench: setup ## benchmarks, with the ratios that are promised
-	@go test -run '^$$' -bench . -benchtime 1s -count 1 ./shared/eventlog/ ./services/...
+	@go test -run '^$$' -bench . -benchtime 1s -count 1 ./shared/eventlog/ ./shared/configlog/ ./shared/ask/ ./services/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 20s) each

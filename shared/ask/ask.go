@@ -18,18 +18,26 @@ import (
 // headerTimeout carries what is left of the asker's time, in milliseconds: a duration, because two clocks differ.
 const headerTimeout = "Gatehouse-Timeout-Ms"
 
-// Do asks and waits for the answer until ctx ends; ctx should have a deadline, which travels with the request.
-// The error is a fault.
+// patience is how long an answer is waited for by whoever brings no deadline.
+const patience = 10 * time.Second
+
+// Do asks and waits for the answer until ctx ends. Its deadline travels with the request; a ctx without one gets
+// ten seconds. The error is a fault.
 func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto.Message) error {
 	body, err := proto.Marshal(request)
 	if err != nil {
 		return fault.Wrap(fault.Internal, "request cannot be encoded", err)
 	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		var cancel context.CancelFunc
+		deadline = time.Now().Add(patience)
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
 	msg := nats.NewMsg(subject)
 	msg.Data = body
-	if deadline, ok := ctx.Deadline(); ok {
-		msg.Header.Set(headerTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
-	}
+	msg.Header.Set(headerTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(msg.Header))
 	answer, err := nc.RequestMsgWithContext(ctx, msg)
 	if err != nil {

@@ -142,6 +142,18 @@ func TestNoAnswerInTimeEndsTheHandlerToo(t *testing.T) {
 	wantFault(t, err, fault.Unavailable, "no longer waited for")
 }
 
+func TestWhoBringsNoDeadlineGetsOne(t *testing.T) {
+	t.Parallel()
+	nc, _ := start(t, options{}, func(ctx context.Context, _ *text) (proto.Message, error) {
+		deadline, ok := ctx.Deadline()
+		return wrapperspb.String(fmt.Sprint(ok, time.Until(deadline) > 5*time.Second)), nil
+	})
+	var got text
+	if err := ask.Do(t.Context(), nc, topology.WhoAmI, wrapperspb.String(""), &got); err != nil || got.GetValue() != "true true" {
+		t.Fatalf("%q, %v", got.GetValue(), err)
+	}
+}
+
 func TestTooManyWaitingAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	release, entered := make(chan struct{}), make(chan struct{}, 8)

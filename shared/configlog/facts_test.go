@@ -115,7 +115,11 @@ func isWellKnown(fd protoreflect.FieldDescriptor) bool {
 
 // drawFact draws any fact that config could write.
 func drawFact(t *rapid.T) proto.Message {
-	m := rapid.SampledFrom(factTypes()).Draw(t, "fact").New()
+	return drawOf(t, rapid.SampledFrom(factTypes()).Draw(t, "fact"))
+}
+
+func drawOf(t *rapid.T, fact protoreflect.MessageType) proto.Message {
+	m := fact.New()
 	fill(m, func(fd protoreflect.FieldDescriptor) protoreflect.Value {
 		switch fd.Kind() {
 		case protoreflect.BoolKind:

@@ -111,6 +111,40 @@ func TestAFrozenSnapshotNeverChanges(t *testing.T) {
 	})
 }
 
+func TestAProviderSurvivesTheWayIntoAFactAndBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		drawn := drawOf(t, (&configv1.ProviderTrusted{}).ProtoReflect().Type())
+		trusted := func(p *configv1.Provider) configlog.Provider {
+			f, err := fold([]proto.Message{registered("jira"), &configv1.ProviderTrusted{Site: "jira", Provider: p}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f.Config.Site("jira").Providers[0]
+		}
+		once := trusted(drawn.(*configv1.ProviderTrusted).GetProvider())
+		if diff := cmp.Diff(once, trusted(once.Proto())); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
+func TestWhatIsNotThereIsNil(t *testing.T) {
+	t.Parallel()
+	f, err := fold([]proto.Message{registered("jira"), &configv1.ProviderTrusted{Site: "jira", Provider: &configv1.Provider{Id: "corp"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := f.Config.Site("jira")
+	if f.Config.Site("wiki") != nil || site.Provider("okta") != nil || site.Provider("corp") == nil {
+		t.Error("found what is not there, or not what is")
+	}
+	none, env, sealed := configlog.Secret{}, configlog.Secret{Env: "X"}, configlog.Secret{Ref: "a", Version: 2}
+	if none.Key() != "" || none.Proto() != nil || env.Key() != "" || sealed.Key() != "a.2" {
+		t.Error("keys of secrets")
+	}
+}
+
 func text(t interface{ Fatal(...any) }, f configlog.Folded) string {
 	data, err := json.Marshal(f)
 	if err != nil {

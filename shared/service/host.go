@@ -58,7 +58,7 @@ func (p *Process) Host(name, instance string) *Host {
 		tracing = p.tracing
 	}
 	health := &Health{parent: p.health, name: check}
-	health.Set(func() Check { return Check{Detail: "starting"} })
+	health.Set(func() Check { return Check{Detail: map[string]string{"state": "starting"}} })
 	return &Host{
 		Log:     log,
 		Tracer:  tracing.Tracer("github.com/gatehouse-suite/gatehouse/services/" + name),

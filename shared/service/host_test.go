@@ -27,7 +27,7 @@ func Example() {
 	audit.Health.Set(func() service.Check { return service.Check{Ready: true, Detail: "all stored"} })
 	fmt.Print(ask(p, "/readyz"))
 	// Output:
-	// 503 {"ready":false,"checks":{"audit":{"ready":false,"detail":"starting"},"gateway/eu":{"ready":true}}}
+	// 503 {"ready":false,"checks":{"audit":{"ready":false,"detail":{"state":"starting"}},"gateway/eu":{"ready":true}}}
 	// 200 {"ready":true,"checks":{"audit":{"ready":true,"detail":"all stored"},"gateway/eu":{"ready":true}}}
 }
 

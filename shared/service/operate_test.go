@@ -96,7 +96,7 @@ func TestAProcessFromItsStartToItsEnd(t *testing.T) {
 		status int
 		body   string
 	}{
-		{"starting", 503, `{"ready":false,"checks":{"gateway":{"ready":false,"detail":"starting"}}}`},
+		{"starting", 503, `{"ready":false,"checks":{"gateway":{"ready":false,"detail":{"state":"starting"}}}}`},
 		{"ready", 200, `{"ready":true,"checks":{"gateway":{"ready":true,"detail":"all well"}}}`},
 		{"stopping", 503, `{"ready":false,"checks":{"gateway":{"ready":true,"detail":"all well"},"process":{"ready":false,"detail":"stopping"}}}`},
 	} {
