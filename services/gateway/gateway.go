@@ -66,11 +66,10 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	s.Upstream.ReplyTimeout = s.ReplyTimeout
 	fleet := upstream.NewFleet(background, s.Upstream)
 	opener := secret.NewOpener(js, home.identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir)
-	start := home.load(host.Log, opener)
 	keeper := &keeper{gw: g, home: home, opener: opener, fleet: fleet, planner: &planner{fleet: fleet, opener: opener, counts: g.counts, opened: map[string]string{}}}
-	keeper.begin(ctx, start)
+	start := keeper.begin(ctx, home.load(host.Log, opener))
 	g.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Check}), configlog.Options{
-		Start: start.snapshot(), OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
+		Start: start, OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
 	})
 	host.Health.Set(g.health)
 	listener, err := listen(ctx, s)

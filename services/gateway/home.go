@@ -38,8 +38,6 @@ type start struct {
 	heardAt time.Time
 }
 
-func (s start) snapshot() *configlog.Snapshot { return s.snap }
-
 func openHome(s Settings) (*home, error) {
 	dir := filepath.Join(s.DataDir, "gateway")
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -20,15 +20,19 @@ type keeper struct {
 	planner *planner
 }
 
-// begin takes what was kept over a restart.
-func (k *keeper) begin(ctx context.Context, s start) {
+// begin takes what was kept over a restart, and gives what to go on from: nil when nothing was kept, or when it
+// cannot be taken.
+func (k *keeper) begin(ctx context.Context, s start) *configlog.Snapshot {
 	if s.snap == nil {
-		return
-	}
-	if err := k.take(ctx, s.snap); err != nil {
-		k.gw.log.LogAttrs(ctx, slog.LevelError, "Snapshot file not used", slog.Any("error", err))
+		return nil
 	}
 	k.gw.heardAt.Store(s.heardAt.UnixNano())
+	if err := k.take(ctx, s.snap); err != nil {
+		k.gw.log.LogAttrs(ctx, slog.LevelError, "Snapshot file not used", slog.Any("error", err))
+		k.gw.heardAt.Store(0)
+		return nil
+	}
+	return s.snap
 }
 
 // take makes a plan of a Snapshot and swaps it in. Calls that run keep the plan they began with.
@@ -37,7 +41,7 @@ func (k *keeper) take(ctx context.Context, snap *configlog.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	k.gw.heardAt.Store(time.Now().UnixNano())
+	k.gw.heardAt.CompareAndSwap(0, time.Now().UnixNano()) // the first comes when the log was read to its end
 	k.gw.plan.Store(next)
 	k.fleet.Forget(specs(&snap.Config))
 	named := map[string]bool{}

@@ -133,16 +133,16 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// stopped deals with what ended Follow, and tells whether a repair has brought us on. What was folded before is
-// good, be it not all there is: it is published, or a service that starts on a log it cannot follow to its end
-// would have nothing.
+// stopped deals with what ended Follow, and tells whether a repair has brought us on. What was folded before that is
+// good, and newer than the Snapshot, so it is published. Where there is none yet it is not: nobody knows how old a
+// configuration is that has never been read to the end of the log, and who has none lets nobody in.
 func (f *Follower) stopped(ctx context.Context, err error) (repaired bool) {
 	var blockedAt uint64
 	var poison *eventlog.PoisonError
 	if errors.As(err, &poison) {
 		blockedAt = poison.Seq
 	}
-	if f.at.Seq > 0 { // else nothing shows that the log is empty
+	if f.current.Load() != nil {
 		if refused := f.publish(ctx); refused != nil {
 			err = fmt.Errorf("%w; %w", err, refused)
 		}
@@ -243,8 +243,5 @@ func (f *Follower) repair(ctx context.Context) bool {
 		return false
 	}
 	f.log.LogAttrs(ctx, slog.LevelWarn, "configuration log repaired", slog.Uint64("from", before.Seq+1), slog.Uint64("to", f.at.Seq))
-	if err := f.publish(ctx); err != nil {
-		f.trouble(ctx, err, f.at.Seq)
-	}
-	return true
+	return true // published once the log goes on, or stops, behind it
 }
