@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
@@ -44,22 +45,69 @@ func (u *Suite) configureLab(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("configure the lab's sites: %w", err)
 	}
-	var document struct {
-		Sites []json.RawMessage `json:"sites"`
-	}
-	if err := json.Unmarshal(current.body, &document); err != nil {
-		return fmt.Errorf("configure the lab's sites: %w", err)
-	}
-	if current.version == "0" {
-		answer, err := u.admin(ctx, http.MethodPut, "/api/v1/config?wait=applied&why=first+start+of+the+lab", current.etag, LabDocument(u.Lab, u.Gateway.String()))
-		if err != nil {
+	wanted, why := LabDocument(u.Lab, u.Gateway.String()), "first start of the lab"
+	if current.version != "0" {
+		if wanted, err = movedLab(current.body, wanted); err != nil {
 			return fmt.Errorf("configure the lab's sites: %w", err)
 		}
-		if answer.status != http.StatusOK {
-			return fmt.Errorf("configure the lab's sites: %d %s", answer.status, answer.body)
-		}
+		why = "the lab listens elsewhere"
+	}
+	if wanted == nil {
+		return nil
+	}
+	answer, err := u.admin(ctx, http.MethodPut, "/api/v1/config?wait=applied&why="+url.QueryEscape(why), current.etag, wanted)
+	if err != nil {
+		return fmt.Errorf("configure the lab's sites: %w", err)
+	}
+	if answer.status != http.StatusOK {
+		return fmt.Errorf("configure the lab's sites: %d %s", answer.status, answer.body)
 	}
 	return nil
+}
+
+// movedLab gives a kept configuration with the lab's nodes and provider where they listen now, and all else as
+// it was; nil when they have not moved. Sites that an admin has removed or renamed stay away.
+func movedLab(kept []byte, lab map[string]any) (map[string]any, error) {
+	var document map[string]any
+	if err := json.Unmarshal(kept, &document); err != nil {
+		return nil, err
+	}
+	moved := false
+	each(document["sites"], lab["sites"], func(site, now map[string]any) {
+		each(site["nodes"], now["nodes"], func(node, now map[string]any) { moved = move(node, now, "url") || moved })
+		each(site["providers"], now["providers"], func(provider, now map[string]any) {
+			moved = move(provider, now, "issuer", "introspection_endpoint") || moved
+		})
+	})
+	if !moved {
+		return nil, nil
+	}
+	return document, nil
+}
+
+// each pairs the entries of two lists that have the same id.
+func each(list, others any, use func(entry, other map[string]any)) {
+	entries, _ := list.([]any)
+	candidates, _ := others.([]any)
+	for _, e := range entries {
+		for _, c := range candidates {
+			entry, _ := e.(map[string]any)
+			other, _ := c.(map[string]any)
+			if entry != nil && other != nil && entry["id"] == other["id"] {
+				use(entry, other)
+			}
+		}
+	}
+}
+
+// move copies fields and tells whether one was different.
+func move(entry, now map[string]any, fields ...string) bool {
+	moved := false
+	for _, f := range fields {
+		moved = moved || entry[f] != now[f]
+		entry[f] = now[f]
+	}
+	return moved
 }
 
 // awaitConfig waits until the admin API answers with the configuration.
@@ -130,7 +178,7 @@ func LabDocument(l *lab.Lab, gateway string) map[string]any {
 	}
 	_, port, _ := net.SplitHostPort(gateway)
 	site := func(id, baseURL string, hosts []string, p *lab.Product) map[string]any {
-		var nodes []map[string]any
+		var nodes []any
 		for _, n := range p.Nodes() {
 			nodes = append(nodes, map[string]any{"id": n.ID(), "url": n.URL()})
 		}

@@ -269,6 +269,9 @@ func TestASecondStartKeepsTheData(t *testing.T) {
 	if e := again.recorded(id); e.Decision != "allow" {
 		t.Errorf("%+v", e)
 	}
+	if resp, body := again.call("/rest/api/2/myself", "Bearer "+again.token()); resp.StatusCode != http.StatusOK {
+		t.Errorf("after the second start: %s %s", resp.Status, body) // the lab listens on other ports now
+	}
 	again.change(func(d map[string]any) {
 		if jiraSite(d)["methods"].(map[string]any)["basic"] != false {
 			t.Errorf("the change is gone: %v", d)

@@ -255,14 +255,9 @@ func (c *Cluster) JetStream(t testing.TB, s topology.Service) jetstream.JetStrea
 
 // clusterConfig is a nats.conf with the rights of topology, as broker.Users gives them to an embedded server.
 func clusterConfig(n *clusterNode, store string, routePort int, routePorts []int, users map[topology.Service]string) string {
-	var routes, rights []string
+	var routes []string
 	for _, port := range routePorts {
 		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", port))
-	}
-	for _, s := range topology.Services() {
-		r := topology.RightsOf(s)
-		rights = append(rights, fmt.Sprintf("{nkey: %s, permissions: {publish: {allow: %s}, subscribe: {allow: %s}}}",
-			users[s], list(r.Publish), list(r.Subscribe)))
 	}
 	return fmt.Sprintf(`
 server_name: %s
@@ -270,13 +265,10 @@ listen: %q
 max_payload: 1048576
 jetstream: {store_dir: %q, sync_interval: always, max_mem: 256MB, max_file: 2GB}
 cluster: {name: gatehouse, listen: "127.0.0.1:%d", routes: %s}
-authorization: {users: [
-  %s
-]}
-`, n.name, n.address, store, routePort, list(routes), strings.Join(rights, "\n  "))
+%s`, n.name, n.address, store, routePort, list(routes), topology.ServerConf(users))
 }
 
-// list writes subjects and addresses, which need no escapes, as nats.conf takes them.
+// list writes addresses, which need no escapes, as nats.conf takes them.
 func list(items []string) string { return `["` + strings.Join(items, `", "`) + `"]` }
 
 // freePorts gives ports below those that the system hands out by itself: one of these could be taken by a
