@@ -10,6 +10,7 @@ import (
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
@@ -230,15 +231,10 @@ func TestNATSAway(t *testing.T) {
 
 	w.nats.Start(t)
 	token := "Bearer " + w.token()
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		resp, body := do(t, request(t, http.MethodGet, again.url+myself, nil, "Authorization", token))
-		if resp.StatusCode == http.StatusOK {
-			break // with the upstream credential out of the Snapshot file
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s %s", resp.Status, body)
-		}
-	}
+	testkit.Until(t, "200, with the upstream credential out of the Snapshot file", func() bool {
+		resp, _ := do(t, request(t, http.MethodGet, again.url+myself, nil, "Authorization", token))
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 func TestAConfigurationThatIsTooOldCloses(t *testing.T) {
@@ -250,15 +246,10 @@ func TestAConfigurationThatIsTooOldCloses(t *testing.T) {
 	gw.reached(t, seq)
 	expect(t, gw, "", "/rest/api/2/serverInfo", http.StatusOK, "", "")
 	w.nats.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	testkit.Until(t, "configuration_stale", func() bool {
 		resp, _ := do(t, request(t, http.MethodGet, gw.url+"/rest/api/2/serverInfo", nil))
-		if resp.Header.Get("X-Gatehouse-Reason") == "configuration_stale" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("still open")
-		}
-	}
+		return resp.Header.Get("X-Gatehouse-Reason") == "configuration_stale"
+	})
 	w.nats.Start(t)
 }
 

@@ -5,21 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 )
 
 func snapshotFile(r *running) string { return filepath.Join(r.dir, "gateway", "snapshot") }
 
 func waitForSnapshot(t *testing.T, r *running) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if _, err := os.Stat(snapshotFile(r)); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no Snapshot file")
-		}
-	}
+	testkit.Until(t, "a Snapshot file", func() bool { _, err := os.Stat(snapshotFile(r)); return err == nil })
 }
 
 func TestAnAlteredSnapshotFileIsNotUsed(t *testing.T) {

@@ -83,7 +83,8 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) startIntrospection() {
-	host := service.NewProcess(testkit.Logger(w.t), nil).Host("introspection", "")
+	process := service.NewProcess(testkit.Logger(w.t), nil)
+	host := process.Host("introspection", "")
 	stop := w.run("introspection", func(ctx context.Context) error {
 		return introspection.Run(ctx, host, introspection.Settings{
 			Settings: w.nats.Settings(topology.Introspection), KeysDir: w.keys, LogCheck: 100 * time.Millisecond,
@@ -91,6 +92,7 @@ func (w *world) startIntrospection() {
 	})
 	w.stopIntrospection = stop
 	w.t.Cleanup(stop)
+	testkit.Until(w.t, "introspection to be ready", process.Ready)
 }
 
 // run runs a service until the function it gives is called.
@@ -205,19 +207,16 @@ func (w *world) gateway(dir string) *running {
 // reached waits until the gateway decides under at least that configuration.
 func (r *running) reached(t testing.TB, seq uint64) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
+	testkit.Until(t, fmt.Sprintf("the gateway to decide under configuration %d", seq), func() bool {
 		resp, err := http.Get(r.url + "/rest/gatehouse/1.0/")
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
 		var got uint64
-		if _, err := fmt.Sscan(resp.Header.Get("X-Gatehouse-Config-Version"), &got); err == nil && got >= seq {
-			return
-		}
-	}
-	t.Fatalf("the gateway never decided under configuration %d", seq)
+		_, err = fmt.Sscan(resp.Header.Get("X-Gatehouse-Config-Version"), &got)
+		return err == nil && got >= seq
+	})
 }
 
 // audited gives the records of the audit stream as they come, for at most ten seconds.

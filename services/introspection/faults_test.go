@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
@@ -251,8 +251,8 @@ func TestAProviderWhoseSecretCannotBeOpened(t *testing.T) {
 	if err := os.WriteFile(dir+"/secret.txt", []byte("one\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	until(t, func() bool { r, err := w.introspect("late", "good"); return err == nil && r.GetActive() })
-	until(t, func() bool { r, err := w.introspect("file", "good"); return err == nil && r.GetActive() })
+	testkit.Until(t, "a secret that came late", func() bool { r, err := w.introspect("late", "good"); return err == nil && r.GetActive() })
+	testkit.Until(t, "a secret that came late", func() bool { r, err := w.introspect("file", "good"); return err == nil && r.GetActive() })
 	if strings.Contains(i.logs.String(), "google") && !strings.Contains(i.logs.String(), "odd") {
 		t.Error("a provider that cannot be asked is not named in the log")
 	}
@@ -274,22 +274,10 @@ func TestASecretFileThatChangesIsReadAgain(t *testing.T) {
 	w.run(func(s *introspection.Settings) { s.SecretsDir, s.SecretRead = dir, 40*time.Millisecond })
 	one := w.active("good").GetProviderRevision()
 	write("two\n")
-	until(t, func() bool { return w.active("good").GetProviderRevision() != one })
+	testkit.Until(t, "the new secret to be read", func() bool { return w.active("good").GetProviderRevision() != one })
 	write("one\n")
-	until(t, func() bool { return w.active("good").GetProviderRevision() == one })
+	testkit.Until(t, "the old secret to be read again", func() bool { return w.active("good").GetProviderRevision() == one })
 	if f.calls.Load() != 2 { // the same secret again is the same provider again, with what is known of it
 		t.Errorf("%d calls", f.calls.Load())
-	}
-}
-
-// until repeats a question, most of which go over NATS and so take their time.
-func until(t testing.TB, reached func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !reached() {
-		if time.Now().After(deadline) {
-			t.Fatal("not reached in 10 s")
-		}
-		runtime.Gosched()
 	}
 }

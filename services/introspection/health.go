@@ -6,12 +6,14 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 )
 
-// health: ready is whoever has loaded a configuration, be it an empty or an old one.
+// loading is the health of a service that takes no questions yet.
+func (k *keeper) loading() service.Check {
+	return service.Check{Detail: map[string]any{"trouble": "no configuration was loaded yet", "log": k.follower.Status().Trouble}}
+}
+
+// health: ready is whoever takes questions; the configuration it has may be an empty or an old one.
 func (k *keeper) health() service.Check {
 	x, status := k.current.Load(), k.follower.Status()
-	if x == nil {
-		return service.Check{Detail: map[string]any{"trouble": "no configuration was loaded yet", "log": status.Trouble}}
-	}
 	detail := map[string]any{"sequence": x.seq, "heard_at": status.HeardAt.UTC().Format(time.RFC3339)}
 	if status.Trouble != "" {
 		detail["trouble"], detail["blocked_at"] = status.Trouble, status.BlockedAt

@@ -43,7 +43,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		return err
 	}
 	defer unregister()
-	host.Health.Set(keep.health)
+	host.Health.Set(keep.loading)
 
 	var loops sync.WaitGroup
 	defer loops.Wait()
@@ -63,6 +63,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		ask.Handle(server, "introspect", topology.Introspect, answer.tokens.introspect),
 		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI))
 	if err == nil {
+		host.Health.Set(keep.health) // not before questions reach us
 		<-ctx.Done()
 	}
 	err = errors.Join(err, server.Stop())

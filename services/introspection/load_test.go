@@ -13,6 +13,7 @@ import (
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
@@ -36,7 +37,7 @@ func TestFiveHundredEqualMissesAreOneCall(t *testing.T) {
 			}
 		})
 	}
-	until(t, func() bool { return f.calls.Load() > 0 })
+	testkit.Until(t, "a call", func() bool { return f.calls.Load() > 0 })
 	w.inactive("another") // goes by, while they wait
 	close(release)
 	callers.Wait()
@@ -94,7 +95,7 @@ func TestAServiceThatEndsAnswersWhatHasCome(t *testing.T) {
 	}
 	for range 3 { // a rolling restart
 		before := asked.Load()
-		until(t, func() bool { return asked.Load() > before+50 })
+		testkit.Until(t, "50 more answers", func() bool { return asked.Load() > before+50 })
 		if err := instances[0].stop(); err != nil {
 			t.Error(err)
 		}
@@ -130,7 +131,7 @@ func TestACallerWhoLeavesDoesNotTakeTheCallAlong(t *testing.T) {
 			t.Errorf("the patient one: %v, %v", r, err)
 		}
 	})
-	until(t, func() bool { return i.metric(t, "gatehouse_introspection_cache_lookups_total", `found="no"`) >= 2 })
+	testkit.Until(t, "two lookups", func() bool { return i.metric(t, "gatehouse_introspection_cache_lookups_total", `found="no"`) >= 2 })
 	close(release)
 	patient.Wait()
 	if f.calls.Load() != 1 {
@@ -164,7 +165,7 @@ func TestOneProviderGetsSoManyCallsAtOnceAndNoMore(t *testing.T) {
 			}
 		})
 	}
-	until(t, func() bool { return f.now.Load() == 4 && refused.Load() == 20 })
+	testkit.Until(t, "a full gate", func() bool { return f.now.Load() == 4 && refused.Load() == 20 })
 	if got := i.metric(t, "gatehouse_introspection_calls_in_flight", `site="jira"`); got != 4 {
 		t.Errorf("%v in flight by the metrics", got)
 	}
@@ -195,7 +196,7 @@ func TestABreakerOpensClosesAndLeavesTheCacheAlone(t *testing.T) {
 		t.Errorf("%d calls while open", f.calls.Load()-before)
 	}
 	f.on("", nil)
-	until(t, func() bool { r, err := w.introspect("jira", "good-7"); return err == nil && r.GetActive() })
+	testkit.Until(t, "an answer", func() bool { r, err := w.introspect("jira", "good-7"); return err == nil && r.GetActive() })
 	w.active("good-8")
 	if f.calls.Load() != before+2 || i.metric(t, "gatehouse_introspection_breaker_state") != 0 {
 		t.Errorf("%d calls when closed again", f.calls.Load()-before)

@@ -14,6 +14,7 @@ import (
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
@@ -158,9 +159,9 @@ func TestVerdictsEndWithTheirTime(t *testing.T) {
 		t.Errorf("%v, %v", r, err)
 	}
 	l.Jira.RevokePAT(pat)
-	until(t, func() bool { r, err := w.pat("jira", pat); return err == nil && r.GetVerdict() == refused })
+	testkit.Until(t, "a refusal", func() bool { r, err := w.pat("jira", pat); return err == nil && r.GetVerdict() == refused })
 	l.Jira.RestorePAT(pat)
-	until(t, func() bool { r, err := w.pat("jira", pat); return err == nil && r.GetVerdict() == known })
+	testkit.Until(t, "the user to be known", func() bool { r, err := w.pat("jira", pat); return err == nil && r.GetVerdict() == known })
 }
 
 func TestTheNextNodeIsAskedWhenOneIsAway(t *testing.T) {

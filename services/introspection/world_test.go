@@ -166,11 +166,11 @@ func newProcess(logs *logBuffer, spans *tracetest.InMemoryExporter) *service.Pro
 // away may be lost, so each waits for half a second only.
 func (w *world) answered() {
 	w.t.Helper()
-	until(w.t, func() bool {
+	testkit.Until(w.t, "an answer to introspect", func() bool {
 		_, err := w.introspectWithin(500*time.Millisecond, "no-such-site", "x")
 		return fault.CodeOf(err) == fault.NotFound
 	})
-	until(w.t, func() bool { // the second of the two subjects
+	testkit.Until(w.t, "an answer to whoami", func() bool { // the second of the two subjects
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 500*time.Millisecond)
 		defer cancel()
 		err := ask.Do(ctx, w.gw, topology.WhoAmI, &identityv1.WhoAmIRequest{Site: "no-such-site", ConfigSequence: w.at.Seq}, new(identityv1.WhoAmIReply))

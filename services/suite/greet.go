@@ -1,54 +1,13 @@
 package suite
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 )
 
-// greet waits until the gateway answers and prints what to do next.
-func (u *Suite) greet(ctx context.Context, out io.Writer) error {
-	if err := u.awaitGateway(ctx); err != nil {
-		return err
-	}
-	_, err := io.WriteString(out, u.greeting())
-	return err
-}
-
-// awaitGateway waits until the gateway has a configuration to answer by.
-func (u *Suite) awaitGateway(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+u.Gateway.String()+"/", nil)
-		if err != nil {
-			return err
-		}
-		if response, err := client.Do(request); err == nil {
-			_ = response.Body.Close()
-			if response.Header.Get("X-Gatehouse-Config-Version") != "" {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the gateway took no configuration: %w", ctx.Err())
-		case <-u.ended:
-			u.ended <- struct{}{}
-			return nil // Stop says which, and why
-		case <-again.C:
-		}
-	}
-}
-
+// greeting is what is printed once the suite runs: what to do next.
 func (u *Suite) greeting() string {
 	token := u.tokenFile()
 	text := fmt.Sprintf("\nGatehouse runs.  gateway http://%s   admin API http://%s\n", u.Gateway, u.Admin)

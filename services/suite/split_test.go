@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
@@ -63,8 +62,8 @@ func startSplit(t testing.TB) *split {
 	}
 	t.Cleanup(func() { _ = s.lab.Close(context.Background()) })
 	database := testkit.Postgres(t, func(context.Context, string) error { return nil }) // audit migrates it
-	s.gateway, s.admin = freeAddress(t), freeAddress(t)
-	audit := freeAddress(t)
+	s.gateway, s.admin = testkit.FreeAddress(t), testkit.FreeAddress(t)
+	audit := testkit.FreeAddress(t)
 	s.run("config", topology.Config, "GATEHOUSE_ADMIN_LISTEN="+s.admin, "GATEHOUSE_AUDIT_URL=http://"+audit)
 	s.run("introspection", topology.Introspection)
 	s.run("ratelimit", topology.RateLimit)
@@ -77,7 +76,7 @@ func startSplit(t testing.TB) *split {
 // run starts a service as a process and stops it with SIGTERM when the test ends.
 func (s *split) run(name string, who topology.Service, more ...string) {
 	s.t.Helper()
-	p := &process{log: new(logs), ops: freeAddress(s.t)}
+	p := &process{log: new(logs), ops: testkit.FreeAddress(s.t)}
 	p.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), filepath.Join(s.bin, name))
 	connect := s.nats.Settings(who)
 	p.cmd.Env = append([]string{
@@ -102,21 +101,12 @@ func (s *split) run(name string, who topology.Service, more ...string) {
 	})
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // try calls until the reply is as wanted.
 func (s *split) try(method, url, authorization, body, ifMatch string, wanted func(*http.Response, string) bool) (*http.Response, string) {
 	s.t.Helper()
+	var resp *http.Response
 	var last string
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
+	testkit.Until(s.t, method+" "+url+" to be answered as wanted", func() bool {
 		request, err := http.NewRequestWithContext(s.t.Context(), method, url, strings.NewReader(body))
 		if err != nil {
 			s.t.Fatal(err)
@@ -126,20 +116,16 @@ func (s *split) try(method, url, authorization, body, ifMatch string, wanted fun
 		if ifMatch != "" {
 			request.Header.Set("If-Match", ifMatch)
 		}
-		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		resp, err = (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
 		if err != nil {
-			last = err.Error()
-			continue
+			return false
 		}
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		last = resp.Status + " " + string(text)
-		if wanted(resp, string(text)) {
-			return resp, string(text)
-		}
-	}
-	s.t.Fatalf("%s %s: %s", method, url, last)
-	return nil, ""
+		last = string(text)
+		return wanted(resp, last)
+	})
+	return resp, last
 }
 
 func status(want int) func(*http.Response, string) bool {
@@ -245,19 +231,14 @@ func (c *spans) add(export *collector.ExportTraceServiceRequest) {
 // wantOneTrace waits until one trace was seen by all of the services.
 func (c *spans) wantOneTrace(t testing.TB, services ...string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	testkit.Until(t, fmt.Sprint("a trace that was seen by ", services), func() bool {
 		c.mu.Lock()
+		defer c.mu.Unlock()
 		for _, seen := range c.traces {
-			all := true
-			for _, s := range services {
-				all = all && seen[s]
-			}
-			if all {
-				c.mu.Unlock()
-				return
+			if !slices.ContainsFunc(services, func(s string) bool { return !seen[s] }) {
+				return true
 			}
 		}
-		c.mu.Unlock()
-	}
-	t.Errorf("no trace was seen by %v: %v", services, c.traces)
+		return false
+	})
 }

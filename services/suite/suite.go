@@ -47,9 +47,7 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return err
 		}
-		if err := suite.greet(ctx, stdout); err != nil {
-			return errors.Join(err, suite.Stop())
-		}
+		_, _ = io.WriteString(stdout, suite.greeting())
 		select {
 		case <-ctx.Done():
 		case <-suite.Ended():
@@ -80,7 +78,9 @@ type part struct {
 	stop func() error
 }
 
-// Start starts everything, from the bottom up. What was started is stopped again when something fails.
+// Start starts everything, from the bottom up, and waits a while until every service says it is ready. What was
+// started is stopped again when something fails. A service that is not ready in time, because its database is away,
+// is no failure: the log says so, and the others work.
 func Start(ctx context.Context, p *service.Process, s Settings) (*Suite, error) {
 	host := p.Host("suite", "")
 	suite := &Suite{settings: s, log: host.Log, ended: make(chan struct{}, 8)}
@@ -88,7 +88,29 @@ func Start(ctx context.Context, p *service.Process, s Settings) (*Suite, error) 
 		return nil, errors.Join(err, suite.Stop())
 	}
 	host.Health.Set(func() service.Check { return service.Check{Ready: true} }) // every part was started; each says the rest
+	if !suite.becomes(ctx, p.Ready) {
+		host.Log.LogAttrs(ctx, slog.LevelWarn, "not every service is ready; /readyz says which and why")
+	}
 	return suite, nil
+}
+
+// becomes waits until the suite is ready, for at most 15 s, and tells whether it is.
+func (u *Suite) becomes(ctx context.Context, ready func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !ready() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-u.ended:
+			u.ended <- struct{}{} // for whoever waits for the end
+			return false
+		case <-again.C:
+		}
+	}
+	return true
 }
 
 func (u *Suite) start(ctx context.Context, p *service.Process) error {

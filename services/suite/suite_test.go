@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/telemetry"
@@ -193,26 +192,20 @@ type event struct {
 // recorded waits until the trail holds the call of that id and gives it.
 func (r *running) recorded(requestID string) event {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	var page struct {
+		Events []event `json:"events"`
+	}
+	testkit.Until(r.t, "call "+requestID+" to be in the trail", func() bool {
 		resp, body := r.admin(http.MethodGet, "audit/events?request_id="+requestID, "", "")
-		if resp.StatusCode == http.StatusServiceUnavailable {
-			continue // Postgres is still being prepared
-		}
-		var page struct {
-			Events []event `json:"events"`
-		}
 		if err := json.Unmarshal([]byte(body), &page); err != nil || resp.StatusCode != http.StatusOK {
 			r.t.Fatalf("%s %s", resp.Status, body)
 		}
 		if len(page.Events) > 1 {
 			r.t.Fatalf("recorded %d times: %s", len(page.Events), body)
 		}
-		if len(page.Events) == 1 {
-			return page.Events[0]
-		}
-	}
-	r.t.Fatalf("call %s is not in the trail", requestID)
-	return event{}
+		return len(page.Events) == 1
+	})
+	return page.Events[0]
 }
 
 func TestTheMainJob(t *testing.T) {

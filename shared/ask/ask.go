@@ -18,8 +18,13 @@ import (
 // headerTimeout carries what is left of the asker's time, in milliseconds: a duration, because two clocks differ.
 const headerTimeout = "Gatehouse-Timeout-Ms"
 
-// patience is how long an answer is waited for by whoever brings no deadline.
-const patience = 10 * time.Second
+const (
+	// patience is how long an answer is waited for by whoever brings no deadline.
+	patience = 10 * time.Second
+	// nobodyFor is how long a subject may have nobody who answers it before the asker is told: an only instance that
+	// restarts, or comes back to NATS a little later than its asker does, is no failure.
+	nobodyFor, nobodyAgain = time.Second, 20 * time.Millisecond
+)
 
 // Do asks and waits for the answer until ctx ends. Its deadline travels with the request; a ctx without one gets
 // ten seconds. The error is a fault.
@@ -39,7 +44,7 @@ func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto
 	msg.Data = body
 	msg.Header.Set(headerTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(msg.Header))
-	answer, err := nc.RequestMsgWithContext(ctx, msg)
+	answer, err := insist(ctx, nc, msg)
 	if err != nil {
 		return unanswered(subject, err)
 	}
@@ -58,6 +63,24 @@ func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto
 		return fault.Wrap(fault.Internal, "answer to "+subject+" cannot be read", err)
 	}
 	return nil
+}
+
+// insist asks again for a little while when nobody is there to answer.
+func insist(ctx context.Context, nc *nats.Conn, msg *nats.Msg) (*nats.Msg, error) {
+	for began := time.Now(); ; {
+		answer, err := nc.RequestMsgWithContext(ctx, msg)
+		if !errors.Is(err, nats.ErrNoResponders) || time.Since(began)+nobodyAgain > nobodyFor {
+			return answer, err
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= nobodyAgain {
+			return nil, err // rather than that it took too long
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(nobodyAgain):
+		}
+	}
 }
 
 func unanswered(subject string, err error) error {

@@ -3,7 +3,7 @@
 //
 // # When something is gone
 //
-//	nobody answers the subject   fault unavailable, at once
+//	nobody answers the subject   asked again for a second, then fault unavailable
 //	no answer in time            fault unavailable, when the context ends
 //	NATS away                    fault unavailable, at once; when it goes while we wait, as no answer in time
 //	the handler fails            its fault; what it did not classify arrives as internal, without its text

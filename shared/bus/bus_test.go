@@ -135,7 +135,7 @@ func TestNothingIsBufferedWhileNATSIsAway(t *testing.T) {
 	}
 	n.Start(t)
 	becomes(t, nc, nats.CONNECTED)
-	for deadline := time.Now().Add(10 * time.Second); ; { // until the hearer is back too
+	testkit.Until(t, "the hearer to be back too", func() bool {
 		if err := errors.Join(nc.Publish(topology.GatewayBeat("new"), nil), nc.Flush()); err != nil {
 			t.Fatal(err)
 		}
@@ -143,14 +143,10 @@ func TestNothingIsBufferedWhileNATSIsAway(t *testing.T) {
 		if err == nil && m.Subject != topology.GatewayBeat("new") {
 			t.Fatalf("heard %s", m.Subject)
 		}
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-	if log.count("trouble=disconnected") != 1 || log.count("connected to NATS") != 2 {
+		return err == nil
+	})
+	testkit.Until(t, "the log to say so", func() bool { return log.count("connected to NATS") == 2 }) // handlers run behind the connection
+	if log.count("trouble=disconnected") != 1 {
 		t.Errorf("log: %s", log.buf.String())
 	}
 }
@@ -174,7 +170,7 @@ func TestAKeyThatIsRefusedIsTriedOn(t *testing.T) {
 	s.Listen = b.Addr().String()
 	url := bus.Settings{URL: "nats://" + s.Listen, SeedFile: bus.SeedFile(dir, topology.Gateway)}
 	nc, log := connect(t, url)
-	until(t, "refused again and again", func() bool { return nc.Stats().Reconnects >= 5 || nc.IsClosed() })
+	testkit.Until(t, "refused again and again", func() bool { return nc.Stats().Reconnects >= 5 || nc.IsClosed() })
 	if n := log.count("uthorization"); nc.IsClosed() || n < 1 || n > 2 {
 		t.Fatalf("%s, log: %s", nc.Status(), log.buf.String())
 	}
@@ -186,17 +182,6 @@ func TestAKeyThatIsRefusedIsTriedOn(t *testing.T) {
 	becomes(t, nc, nats.CONNECTED)
 }
 
-func until(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for: %s", what)
-		}
-	}
-}
-
 func TestARefusalOfRightsIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
@@ -206,7 +191,7 @@ func TestARefusalOfRightsIsLoggedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "a line in the log", func() bool { return log.count("Permissions Violation") > 0 })
+	testkit.Until(t, "a line in the log", func() bool { return log.count("Permissions Violation") > 0 })
 	if log.count(topology.ConfigLog().Subject) != 1 {
 		t.Fatalf("log: %s", log.buf.String())
 	}

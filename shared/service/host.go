@@ -80,6 +80,12 @@ func (p *Process) Handler() http.Handler {
 	return mux
 }
 
+// Ready tells what /readyz does: whether every service of the process says it is ready.
+func (p *Process) Ready() bool {
+	ready, _ := p.health.look()
+	return ready
+}
+
 // Check is what one part of a process says of itself.
 type Check struct {
 	Ready bool `json:"ready"`
@@ -114,21 +120,27 @@ func (h *Health) set(name string, check func() Check) {
 	h.checks[name] = check
 }
 
-// ServeHTTP answers 200 when every check passes, 503 otherwise and while there is none, with all of them in the
-// body.
-func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// look asks every check. No check at all is not ready.
+func (h *Health) look() (ready bool, all map[string]Check) {
 	h.mu.Lock()
 	asked := maps.Clone(h.checks)
 	h.mu.Unlock()
-	body := struct {
+	ready, all = len(asked) > 0, make(map[string]Check, len(asked))
+	for name, check := range asked {
+		all[name] = check()
+		ready = ready && all[name].Ready
+	}
+	return ready, all
+}
+
+// ServeHTTP answers 200 when every check passes, 503 otherwise and while there is none, with all of them in the
+// body.
+func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	var body struct {
 		Ready  bool             `json:"ready"`
 		Checks map[string]Check `json:"checks"`
-	}{Ready: len(asked) > 0, Checks: make(map[string]Check, len(asked))}
-	for name, check := range asked {
-		c := check()
-		body.Checks[name] = c
-		body.Ready = body.Ready && c.Ready
 	}
+	body.Ready, body.Checks = h.look()
 	status := http.StatusOK
 	if !body.Ready {
 		status = http.StatusServiceUnavailable

@@ -271,6 +271,13 @@ cluster: {name: gatehouse, listen: "127.0.0.1:%d", routes: %s}
 // list writes addresses, which need no escapes, as nats.conf takes them.
 func list(items []string) string { return `["` + strings.Join(items, `", "`) + `"]` }
 
+// FreeAddress gives a loopback address with a port nobody listens on, for a server that is not started yet or that
+// stops and starts again.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
+}
+
 // freePorts gives ports below those that the system hands out by itself: one of these could be taken by a
 // client's end while its server is killed.
 func freePorts(t testing.TB, n int) []int {

@@ -21,7 +21,7 @@ import (
 type NATS struct {
 	*broker.Broker
 	mu     sync.RWMutex // of Broker
-	listen string       // loopback, the same after a restart
+	listen string       // the same after a restart
 	dir    string
 	users  map[topology.Service]string
 	seeds  map[topology.Service]string // files
@@ -31,7 +31,7 @@ type NATS struct {
 // by the thousand.
 func StartNATS(t testing.TB) *NATS {
 	t.Helper()
-	n := &NATS{listen: "127.0.0.1:0", dir: t.TempDir(), users: map[topology.Service]string{}, seeds: map[topology.Service]string{}}
+	n := &NATS{listen: FreeAddress(t), dir: t.TempDir(), users: map[topology.Service]string{}, seeds: map[topology.Service]string{}}
 	for _, s := range topology.Services() {
 		n.users[s], n.seeds[s] = seed(t, string(s))
 	}
@@ -52,7 +52,7 @@ func (n *NATS) Start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Broker, n.listen = b, b.Addr().String()
+	n.Broker = b
 }
 
 // Store is the folder the server keeps its streams in.

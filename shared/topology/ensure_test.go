@@ -57,15 +57,7 @@ func TestEnsureAgainChangesNothing(t *testing.T) {
 	ensure(t, js, topology.Limits{})
 	n.Stop()
 	n.Start(t)
-	for deadline := time.Now().Add(10 * time.Second); ; { // the connection comes back by itself
-		err := topology.Ensure(t.Context(), js, topology.Limits{})
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	testkit.Until(t, "the connection to come back", func() bool { return topology.Ensure(t.Context(), js, topology.Limits{}) == nil })
 	if diff := cmp.Diff(before, configs(t, js)); diff != "" {
 		t.Fatal(diff)
 	}
