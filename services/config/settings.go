@@ -36,7 +36,7 @@ type Settings struct {
 
 	// Replicas of every stream: 1 on a single NATS server, 3 in a cluster.
 	Replicas int `env:"NATS_REPLICAS"`
-	// AuditBytes bounds stream AUDIT; default 4 GiB.
+	// AuditBytes bounds stream AUDIT; default 4 GiB, or what NATS can reserve.
 	AuditBytes int64 `env:"AUDIT_STREAM_BYTES"`
 
 	// LogCheck is how often the log is held against the stream; default 1 s.
