@@ -8,7 +8,7 @@ GO_TEST := go test -timeout 12m
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | awk -F'\t' '{printf "  %-16s %s\n", $$1, $$2}'
 
 .PHONY: run
 run: setup ## start the suite with its lab; prints commands to paste; Ctrl-C stops it
@@ -18,6 +18,7 @@ run: setup ## start the suite with its lab; prints commands to paste; Ctrl-C sto
 .PHONY: setup
 setup:
 	@scripts/postgres.sh
+	@command -v curl >/dev/null || scripts/apt.sh curl
 
 .PHONY: build
 build: ## build all binaries into bin/
