@@ -33,6 +33,8 @@ type credential struct {
 	kind kind
 	// token is the Bearer token, or the API token in a Basic password.
 	token string
+	// inBasic: the token came as a Basic password.
+	inBasic bool
 	// user and password of Basic, or of os_username and os_password.
 	user, password string
 	// bad is malformed or unsupported: the call is refused in row 8; empty otherwise.
@@ -109,7 +111,7 @@ func readBasic(value string) credential {
 	case !found || user == "" || !utf8.Valid(plain) || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return credential{kind: kindNone, bad: malformed}
 	case strings.HasPrefix(password, tokenPrefix):
-		return credential{kind: kindToken, token: password, user: user}
+		return credential{kind: kindToken, token: password, user: user, inBasic: true}
 	default:
 		return credential{kind: kindBasic, user: user, password: password}
 	}

@@ -33,7 +33,9 @@ func forward(c *call) answer {
 	head, _ := c.gw.buffers.heads.Get().(*[]byte)
 	defer c.gw.buffers.heads.Put(head)
 	*head = appendHead((*head)[:0], c)
-	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
+	request := upstream.Request{
+		Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer, KeepsTrailer: c.keepsTrailer,
+	}
 	upgrade := c.r.Header.Get("Upgrade")
 	if upgrade != "" && named(c.r.Header["Connection"], "Upgrade") {
 		*head = appendField(*head, "Connection", "Upgrade")
@@ -101,15 +103,24 @@ func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 	}
 }
 
+// clientGone is the status the audit trail has for a call whose client did not wait for a reply; nobody gets it.
+const clientGone = 499
+
 // failed is the answer to a call that got no reply from a node.
 func (c *call) failed(err error) answer {
 	var late *upstream.TimeoutError
+	var cut *upstream.CutError
 	switch {
 	case errors.As(err, &late):
 		return refuse(timedOut, err.Error())
+	case errors.As(err, &cut):
+		if c.ctx.Err() != nil {
+			c.outcome = "interrupted"
+		}
+		return refuse(bodyMalformed, err.Error())
 	case c.ctx.Err() != nil:
-		c.outcome = "interrupted"
-		return refuse(unreachable, "the client went away")
+		c.outcome, c.status = "interrupted", clientGone
+		panic(http.ErrAbortHandler) // nobody is there to be answered
 	default:
 		return refuse(unreachable, err.Error())
 	}
@@ -124,9 +135,15 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 	names := resp.Header["X-Ausername"]
 	switch {
 	case len(names) == 1 && sameUser(names[0], c.user):
+		if c.account != nil {
+			c.account.taken()
+		}
 		return answer{}
 	case len(names) == 0 && (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != http.StatusSwitchingProtocols:
 		return answer{}
+	}
+	if c.account != nil {
+		c.account.refused(c.at)
 	}
 	if c.answer.kind == asThemself {
 		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
@@ -150,6 +167,10 @@ func (c *call) reply(resp *upstream.Response) answer {
 	for name := range resp.Trailer {
 		header.Add("Trailer", name)
 	}
+	announced := len(resp.Trailer)
+	if _, typed := header["Content-Type"]; !typed {
+		header["Content-Type"] = nil // else net/http would guess one: a download might become a page
+	}
 	c.status = resp.StatusCode
 	if resp.Sending() { // else net/http would read the rest of the body away under the node
 		_ = http.NewResponseController(c.w).EnableFullDuplex()
@@ -160,19 +181,23 @@ func (c *call) reply(resp *upstream.Response) answer {
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
 	for name, values := range resp.Trailer {
+		if announced == 0 {
+			name = http.TrailerPrefix + name
+		}
 		header[name] = values
 	}
 	return c.answer
 }
 
-// copyBody copies a reply's body; one of unknown length goes out piece by piece as it comes.
+// copyBody copies a reply's body piece by piece as it comes, so that nothing a node has said waits for what it has not.
 func (c *call) copyBody(resp *upstream.Response) error {
 	buf, _ := c.gw.buffers.copies.Get().(*[32 << 10]byte)
 	defer c.gw.buffers.copies.Put(buf)
-	flush := resp.ContentLength < 0
-	var rc *http.ResponseController
-	if flush {
-		rc = http.NewResponseController(c.w)
+	rc := http.NewResponseController(c.w)
+	if resp.ContentLength < 0 || resp.Waits() {
+		if err := rc.Flush(); err != nil {
+			return err
+		}
 	}
 	for {
 		n, err := resp.Body.Read(buf[:])
@@ -182,7 +207,7 @@ func (c *call) copyBody(resp *upstream.Response) error {
 			if werr != nil {
 				return werr
 			}
-			if flush {
+			if c.bytesOut != resp.ContentLength { // the last piece is flushed by the end of the call
 				if err := rc.Flush(); err != nil {
 					return err
 				}

@@ -22,14 +22,16 @@ func hopByHop(name string) bool {
 // every call.
 func forged(name string) bool {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
-		"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username",
-		"X-Remote-User", "Remote-User", "X-Auth-Request-User", "X-Ausername",
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Remote-User", "Remote-User", "X-Auth-Request-User", "X-Webauth-User", "X-Ausername",
+		"X-Original-Url", "X-Rewrite-Url",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Seraph-") || strings.HasPrefix(name, "X-Gatehouse-")
+	if strings.IndexByte(name, '_') >= 0 { // some fronts take X_Forwarded_User for X-Forwarded-User
+		return forged(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")))
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Seraph-") || strings.HasPrefix(name, "X-Gatehouse-")
 }
 
 // tokenQuery tells whether a query parameter is a credential, or acts as somebody: it is stripped from calls
@@ -45,9 +47,20 @@ func credentialQuery(name string) bool {
 
 // secretQuery tells whether the audit trail must not show a query parameter's value.
 func secretQuery(name string) bool {
-	return credentialQuery(name) || strings.EqualFold(name, "access_token") || strings.EqualFold(name, "token") ||
-		strings.EqualFold(name, "password") || strings.EqualFold(name, "client_secret") || strings.EqualFold(name, "id_token") ||
-		strings.EqualFold(name, "refresh_token") || strings.EqualFold(name, "code") || strings.EqualFold(name, "atl_token") || strings.EqualFold(name, "jwt")
+	lower := strings.ToLower(name)
+	if credentialQuery(lower) {
+		return true
+	}
+	switch lower {
+	case "code", "jwt", "key", "pwd", "auth", "sig", "signature", "jsessionid":
+		return true
+	}
+	for _, part := range [...]string{"token", "secret", "passw", "apikey", "api_key", "api-key", "credential", "assertion"} {
+		if strings.Contains(lower, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendHead writes request line and header of a call as the node gets them.
@@ -80,6 +93,12 @@ func appendHead(dst []byte, c *call) []byte {
 	return dst
 }
 
+// keepsTrailer tells whether a trailer field of the client goes up: what would not as a header does not behind a body.
+func (c *call) keepsTrailer(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return name != "Authorization" && name != "Cookie" && !hopByHop(name) && !forged(name)
+}
+
 // keeps tells whether a field of the client goes up.
 func (c *call) keeps(name string, byToken bool) bool {
 	switch name {
@@ -107,7 +126,7 @@ func (c *call) keeps(name string, byToken bool) bool {
 func appendIdentity(dst []byte, c *call, byToken bool) []byte {
 	switch {
 	case c.answer.kind == asAccount:
-		return appendField(dst, "Authorization", c.site.accounts[c.user])
+		return appendField(dst, "Authorization", c.account.authorization)
 	case byToken && c.cred.kind == kindPAT:
 		dst = append(dst, "Authorization: Bearer "...)
 		dst = append(dst, c.cred.token...)

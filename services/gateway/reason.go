@@ -29,12 +29,16 @@ const (
 	audienceWrong  reason = "audience_wrong"
 	providerAway   reason = "provider_unavailable"
 	notClientToken reason = "not_a_client_token"
+	userUnknown    reason = "user_unknown"
 	noAccount      reason = "no_upstream_account"
 	auditAway      reason = "audit_unavailable"
 	mismatch       reason = "upstream_identity_mismatch"
 	unreachable    reason = "upstream_unreachable"
 	timedOut       reason = "upstream_timeout"
+	bodyMalformed  reason = "body_malformed"
 	allowed        reason = "allowed"
+	// clientLeft: nobody waited for the answer; it is in the audit trail only.
+	clientLeft reason = "client_gone"
 	// noConfiguration and staleConfiguration: this gateway was never told what to do, or not for too long.
 	noConfiguration    reason = "configuration_unavailable"
 	staleConfiguration reason = "configuration_stale"
@@ -58,6 +62,8 @@ func (r reason) text() (status int, message string) {
 		return http.StatusBadGateway, "The product did not take the call as the user it was meant for."
 	case unreachable:
 		return http.StatusBadGateway, "No node of the product can be reached."
+	case bodyMalformed:
+		return http.StatusBadRequest, "The body of the request is malformed or ended early."
 	case timedOut:
 		return http.StatusGatewayTimeout, "The product did not answer in time."
 	case noConfiguration:
@@ -98,6 +104,8 @@ func (r reason) whoText() (status int, message string) {
 		return http.StatusForbidden, "The token was issued for another audience."
 	case notClientToken:
 		return http.StatusForbidden, "The token was issued to a person, not to a client."
+	case userUnknown:
+		return http.StatusForbidden, "The token names no user of the product."
 	case noAccount:
 		return http.StatusForbidden, "No account of the product is assigned to this caller."
 	case providerAway:

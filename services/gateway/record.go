@@ -32,7 +32,7 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		r.Credential = string(kindNone)
 	}
 	if r.Path == "" {
-		r.Path = text(c.r.URL.Path) // refused as ambiguous: what net/http made of it
+		r.Path = text(withoutParameters(c.r.URL.Path)) // refused as ambiguous: what net/http made of it
 	}
 	if c.site != nil {
 		r.Site = c.site.config.ID
@@ -41,6 +41,18 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		r.BytesIn = c.received.n.Load()
 	}
 	return r
+}
+
+// withoutParameters cuts `;…` from each segment of a path: a session id may be in it.
+func withoutParameters(path string) string {
+	if strings.IndexByte(path, ';') < 0 {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
 }
 
 // text makes what a stranger sent fit for a protobuf string, which must be UTF-8.

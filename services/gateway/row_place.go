@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
@@ -9,7 +10,7 @@ import (
 // canonicalPath is row 0: a path that a server behind us could read in another way is refused.
 func canonicalPath(c *call) answer {
 	target, ok := rules.ParseTarget(c.r.RequestURI)
-	if !ok {
+	if !ok || c.r.Method == http.MethodConnect { // a CONNECT names a host, not a path
 		return refuse(pathAmbiguous, "")
 	}
 	c.target = target
@@ -70,8 +71,7 @@ func notEnforced(c *call) answer {
 // tooStale closes a site whose configuration was not heard of for longer than it allows: a revocation or a
 // rule may have passed this gateway by.
 func tooStale(c *call) answer {
-	allowed := c.site.config.Stale.Max.Std()
-	if allowed > 0 && c.at.UnixNano()-c.gw.heardAt.Load() > int64(allowed) {
+	if c.gw.tooOld(c.site, c.at) {
 		return refuse(staleConfiguration, "")
 	}
 	return answer{}

@@ -62,13 +62,22 @@ func asWhom(c *call) answer {
 	if !listed {
 		return refuse(noAccount, "client "+c.clientID+" is not on the provider's list")
 	}
+	if c.site.config.Grant != "client_credentials" { // a grant of users: the token acts as whom it names, never as the service account
+		if c.owner == "" {
+			return refuse(userUnknown, "the token names no user")
+		}
+		account = strings.ToLower(c.owner)
+	}
 	if account == "" {
 		return refuse(noAccount, "the provider has no service account")
 	}
-	if _, ok := c.site.accounts[account]; !ok {
+	if c.account = c.site.accounts[account]; c.account == nil {
 		return refuse(noAccount, "no usable upstream credential for "+account)
 	}
 	c.user = account
+	if c.account.rests(c.at) {
+		return refuse(mismatch, "the product refused the password of "+account+" lately; it is not shown again for a while")
+	}
 	return answer{}
 }
 

@@ -13,7 +13,7 @@ func (u *Suite) greeting() string {
 	text := fmt.Sprintf("\nGatehouse runs.  gateway http://%s   admin API http://%s\n", u.Gateway, u.Admin)
 	switch {
 	case u.settings.AdminToken != "":
-		text += "First admin's token: the one in GATEHOUSE_ADMIN_TOKEN\n"
+		text += "First admin's token: the one in GATEHOUSE_ADMIN_TOKEN; set it in the other terminal too\n"
 	case u.tokenIsNew:
 		text += "First admin's token, shown this once and kept in " + token + ": " + u.AdminToken + "\n"
 	default:
