@@ -107,8 +107,10 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 	for _, m := range p.rejected {
 		subject, _ := cleanText(m.subject, 256)
 		reason, _ := cleanText(m.poison, 1024)
-		b.Queue(`INSERT INTO audit.rejected (stream, incarnation, seq, subject, reason, data) VALUES ($1, $2, $3, $4, $5, $6)`,
-			l.stream, l.incarnation, small(m.seq), subject, reason, m.data)
+		// A stream that is read anew brings it again.
+		b.Queue(`INSERT INTO audit.rejected (stream, incarnation, seq, hash, subject, reason, data)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+			l.stream, l.incarnation, small(m.seq), m.hash(), subject, reason, m.data)
 	}
 	for _, r := range p.replaced {
 		b.Queue(`INSERT INTO audit.replaced (gateway, epoch, n, id) VALUES ($1, $2, $3, $4)

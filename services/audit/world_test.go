@@ -84,6 +84,9 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	return in
 }
 
+// seldomPurged leaves committed messages in the stream until the next start.
+func seldomPurged(s *Settings) { s.Intervals.Check = time.Hour }
+
 // await waits until something is so.
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
