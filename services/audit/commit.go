@@ -25,6 +25,7 @@ type ledger struct {
 	stream      string
 	incarnation time.Time
 	lastSeq     uint64
+	lastHash    []byte // of the message at lastSeq; nil: none was committed
 	lastID      int64
 	sources     map[sourceKey]source
 	partitions  partitions
@@ -81,7 +82,7 @@ func (l *ledger) transact(ctx context.Context, msgs []message) (plan, error) {
 	if err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error { return l.write(ctx, tx, &p, lastID) }); err != nil {
 		return plan{}, fmt.Errorf("store messages %d to %d: %w", msgs[0].seq, p.last, err)
 	}
-	l.lastSeq, l.lastID = p.last, lastID
+	l.lastSeq, l.lastHash, l.lastID = p.last, p.hash, lastID
 	for key, s := range p.sources {
 		l.sources[key] = s
 	}
@@ -136,8 +137,8 @@ func (l *ledger) fence(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (l *ledger) moveCursor(b *pgx.Batch, p *plan, lastID int64) {
-	b.Queue(`UPDATE audit.cursor SET last_seq = $3, updated_at = now() WHERE stream = $1 AND incarnation = $2`,
-		l.stream, l.incarnation, small(p.last))
+	b.Queue(`UPDATE audit.cursor SET last_seq = $3, last_hash = $4, updated_at = now() WHERE stream = $1 AND incarnation = $2`,
+		l.stream, l.incarnation, small(p.last), p.hash)
 	if p.rows.count == 0 {
 		return
 	}

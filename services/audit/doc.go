@@ -34,10 +34,12 @@
 //	two active after all      (a pooler that shares sessions) the cursor's lock lets one commit; the other starts anew
 //	batch again, overlapping  what is there is dropped, and the mark is told again
 //	hole in the numbers       see above; audit.hole, open_holes, lost_holes
-//	message is no batch       kept as it came in audit.rejected with the reason, logged, counted; goes on
+//	message is no batch       kept once as it came in audit.rejected with the reason, logged, counted; goes on
 //	row refused by Postgres   its message is found by halves and rejected alone
 //	stream made anew          read from its first message under a new cursor; what is there already is dropped
-//	stream restored (older)   as made anew
+//	stream restored (older)   read from its first message under the same cursor, also when it has grown beyond it since:
+//	                          it no longer has the message that was committed last (audit.cursor, last_hash)
+//	stream seems restored     not read for 12 s, in which it is asked again: a lagging leader sets no cursor back
 //	messages gone from it     logged, counted, gone around; they show as holes and are asked for
 //	search slow, or too many  503 after 5 s a statement, 429; ingest has connections of its own
 //	configuration log away    known admins stay; at start only the first admin can search, others get 503

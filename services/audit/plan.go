@@ -9,6 +9,7 @@ import (
 type plan struct {
 	rows     rows
 	last     uint64               // sequence of the last message
+	hash     []byte               // of the last message
 	sources  map[sourceKey]source // those that were heard of, as they will be
 	rejected []message
 	replaced []replacement
@@ -31,7 +32,7 @@ type replacement struct {
 
 // newPlan decides what becomes of messages, given what the database has: known must hold every source they are of.
 func newPlan(msgs []message, known map[sourceKey]source, firstID int64, now time.Time) plan {
-	p := plan{rows: rows{first: firstID}, sources: map[sourceKey]source{}}
+	p := plan{rows: rows{first: firstID}, hash: msgs[len(msgs)-1].hash(), sources: map[sourceKey]source{}}
 	id := firstID
 	for i := range msgs {
 		m := &msgs[i]

@@ -62,7 +62,7 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	s := Settings{
 		DatabaseURL: w.url, AdminToken: adminToken, Settings: w.nats.Settings(topology.Audit), Listener: listener,
 		Intervals: Intervals{
-			Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
+			Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Doubt: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
 			Standby: 50 * time.Millisecond, Retry: 100 * time.Millisecond, Attempt: time.Second, Transaction: 10 * time.Second,
 			Drain: 5 * time.Second, Seal: 20 * time.Millisecond, Log: 100 * time.Millisecond,
 		},
