@@ -105,6 +105,7 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 	var b pgx.Batch
 	l.moveCursor(&b, p, lastID)
 	l.moveSources(&b, p)
+	noteRuns(&b, &p.rows)
 	for _, m := range p.rejected {
 		subject, _ := cleanText(m.subject, 256)
 		reason, _ := cleanText(m.poison, 1024)
@@ -117,7 +118,33 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 		b.Queue(`INSERT INTO audit.replaced (gateway, epoch, n, id) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (gateway, epoch, n) DO UPDATE SET id = excluded.id`, r.gateway, small(r.epoch), r.n, r.id)
 	}
-	return tx.SendBatch(ctx, &b).Close()
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil || len(p.again) == 0 {
+		return err
+	}
+	conflicts, err := contradictions(ctx, tx, p.again)
+	if err != nil || len(conflicts) == 0 {
+		return err
+	}
+	p.conflicts, err = keep(ctx, tx, conflicts)
+	return err
+}
+
+// noteRuns keeps where which numbers are.
+func noteRuns(b *pgx.Batch, r *rows) {
+	if r.count == 0 {
+		return
+	}
+	var gateways []string
+	var epochs, firsts, lasts, ids []int64
+	id := r.first
+	for _, of := range r.runs {
+		count := int64(len(of.records))
+		gateways, epochs = append(gateways, of.gateway), append(epochs, small(of.epoch))
+		firsts, lasts, ids = append(firsts, small(of.n)), append(lasts, small(of.n)+count-1), append(ids, id)
+		id += count
+	}
+	b.Queue(`INSERT INTO audit.run (gateway, epoch, first_n, last_n, first_id)
+		SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])`, gateways, epochs, firsts, lasts, ids)
 }
 
 // fence takes the locks of whoever writes, and makes sure that nobody else has written since.

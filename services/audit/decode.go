@@ -31,6 +31,12 @@ func (m *message) span() span {
 	return span{m.batch.GetFirst(), m.batch.GetFirst() + uint64(len(m.batch.GetRecords())) - 1}
 }
 
+// run gives the records of a part of the message's span.
+func (m *message) run(part span) run {
+	first := m.batch.GetFirst()
+	return run{m.source(), part.first, m.batch.GetRecords()[part.first-first : part.last-first+1]}
+}
+
 func (m *message) source() sourceKey {
 	return sourceKey{m.batch.GetGateway(), m.batch.GetEpoch()}
 }

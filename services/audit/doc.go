@@ -8,8 +8,8 @@
 //
 // Nothing is missing and nothing is there twice, because the rows and the place in the stream they came from are one
 // transaction: one consumer at a time (an advisory lock) reads the stream from that place, and a transaction that
-// finds the place moved by another is given up. What comes again is known by its numbers. Messages are purged from the
-// stream once they are committed.
+// finds the place moved by another is given up. What comes again is known by its numbers, and held against what is
+// there. Messages are purged from the stream once they are committed.
 //
 // Records behind a hole in the numbers are taken at once; the hole is noted, the gateway is asked for it as often as
 // it is told its mark, and the mark stays before it until it is filled or the gateway says that it no longer has it.
@@ -33,6 +33,8 @@
 //	second consumer           stands by, ready for searches; takes over within a second
 //	two active after all      (a pooler that shares sessions) the cursor's lock lets one commit; the other starts anew
 //	batch again, overlapping  what is there is dropped, and the mark is told again
+//	same numbers, other calls the first is in the trail, the other kept in audit.conflict with the first one's id, logged,
+//	                          counted: one of the two is forged, or its gateway lost its numbering
 //	hole in the numbers       see above; audit.hole, open_holes, lost_holes
 //	message is no batch       kept once as it came in audit.rejected with the reason, logged, counted; goes on
 //	row refused by Postgres   its message is found by halves and rejected alone

@@ -142,13 +142,13 @@ func (l *ledger) learn(ctx context.Context, keys []sourceKey) error {
 	return nil
 }
 
-// holes counts what is missing, and the messages that were rejected.
-func (l *ledger) holes(ctx context.Context) (open, lost, rejected int64, err error) {
+// count counts what is missing, the messages that were rejected and the records that contradict others.
+func (l *ledger) count(ctx context.Context) (n tally, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	err = l.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM audit.hole WHERE NOT lost), (SELECT count(*) FROM audit.hole WHERE lost),
-		(SELECT count(*) FROM audit.rejected)`).Scan(&open, &lost, &rejected)
-	return open, lost, rejected, err
+		(SELECT count(*) FROM audit.rejected), (SELECT count(*) FROM audit.conflict)`).Scan(&n.open, &n.lost, &n.rejected, &n.conflicts)
+	return n, err
 }
 
 // alive makes sure that the connection works and that nobody else has moved the cursor.

@@ -194,6 +194,10 @@ func (s *session) stored(ctx context.Context, p plan) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "audit records are missing", slog.String("gateway", g.gateway),
 			slog.Uint64("epoch", g.epoch), slog.Uint64("from", g.first), slog.Uint64("to", g.last))
 	}
+	for key, n := range p.contradicted() {
+		s.log.LogAttrs(ctx, slog.LevelError, "audit records contradict those with the same numbers", slog.String("gateway", key.gateway),
+			slog.Uint64("epoch", key.epoch), slog.Int("records", n))
+	}
 	now := time.Now()
 	for key, after := range p.sources {
 		s.heard[key] = now
@@ -259,12 +263,12 @@ func (s *session) tellAll(ctx context.Context) error {
 	return s.count(ctx)
 }
 
-// count brings the numbers of what is missing and what was rejected up to date.
+// count brings the numbers of what is missing, was rejected or contradicts up to date.
 func (s *session) count(ctx context.Context) error {
-	open, lost, rejected, err := s.ledger.holes(ctx)
+	n, err := s.ledger.count(ctx)
 	if err != nil {
 		return s.status.databaseAway(fmt.Errorf("count holes: %w", err))
 	}
-	s.status.counted(open, lost, rejected)
+	s.status.counted(n)
 	return nil
 }

@@ -272,6 +272,11 @@ func (w *world) awaitCount(t testing.TB, want int64) {
 // exact makes sure that ids are dense and no record is there twice.
 func (w *world) exact(t testing.TB) {
 	t.Helper()
+	const located = `SELECT count(*) FROM audit.call c JOIN audit.run r USING (gateway, epoch)
+		WHERE c.n BETWEEN r.first_n AND r.last_n AND c.id = r.first_id + c.n - r.first_n`
+	if n, all := row[int64](t, w.url, located), w.count(t); n != all {
+		t.Errorf("%d of %d calls are found by their numbers", n, all)
+	}
 	const dense = `SELECT coalesce(min(id), 1) = 1 AND coalesce(max(id), 0) = count(*) AND count(DISTINCT (gateway, epoch, n)) = count(*)
 		AND count(*) = (SELECT last_id FROM audit.head) AND count(*) = (SELECT coalesce(sum(rows), 0) FROM audit.part) FROM audit.call`
 	if !row[bool](t, w.url, dense) {
