@@ -36,7 +36,8 @@ type call struct {
 	fingerprint string
 
 	// The answer.
-	answer answer
+	answer     answer
+	unrecorded bool // there is no room for its record
 	// The forward.
 	node     string
 	status   int

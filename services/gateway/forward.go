@@ -36,26 +36,16 @@ func forward(c *call) answer {
 	request := upstream.Request{
 		Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer, KeepsTrailer: c.keepsTrailer,
 	}
-	upgrade := c.r.Header.Get("Upgrade")
-	if upgrade != "" && named(c.r.Header["Connection"], "Upgrade") {
-		*head = appendField(*head, "Connection", "Upgrade")
-		*head = appendField(*head, "Upgrade", upgrade)
-	} else {
-		upgrade = ""
+	upgrade := c.upgrades()
+	if upgrade {
+		*head = append(*head, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	}
 	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && request.Body != nil {
 		request.Expect = true
 	}
 	request.Head = *head
-	request.Informational = func(status int, header http.Header) {
-		if status == http.StatusEarlyHints {
-			to := c.w.Header()
-			copyReply(to, header, true)
-			c.w.WriteHeader(status)
-			for name := range header { // they belong to the hint, not to the reply
-				delete(to, name)
-			}
-		}
+	if !c.byToken() && c.r.ProtoAtLeast(1, 1) {
+		request.Informational = c.hint
 	}
 	started := time.Now()
 	resp, err := send(c, &request)
@@ -75,6 +65,27 @@ func forward(c *call) answer {
 	}
 	return c.reply(resp)
 }
+
+// hint passes on early hints (RFC 8297), of which browsers use the links. A call with a credential gets none: they
+// would go out before it is known whom the node took it to be from.
+func (c *call) hint(status int, header http.Header) {
+	if links := header["Link"]; status == http.StatusEarlyHints && len(links) > 0 {
+		to := c.w.Header()
+		to["Link"] = links
+		c.w.WriteHeader(status)
+		delete(to, "Link")
+	}
+}
+
+// upgrades tells whether a call wants to become a websocket (RFC 6455 §4.1), the only protocol the products switch to.
+// Another one, such as h2c, would be a tunnel past all rules.
+func (c *call) upgrades() bool {
+	return c.r.Method == http.MethodGet && c.r.ProtoMajor == 1 && c.r.ProtoMinor >= 1 && c.r.ContentLength == 0 &&
+		strings.EqualFold(c.r.Header.Get("Upgrade"), "websocket") && named(c.r.Header["Connection"], "Upgrade")
+}
+
+// byToken tells whether a call is made with a credential that was judged, the client's own or ours.
+func (c *call) byToken() bool { return c.answer.kind == asAccount || c.answer.kind == asThemself }
 
 // send tries the nodes of the site until one takes the call: another is asked only when the last was not
 // reached at all.
@@ -129,7 +140,7 @@ func (c *call) failed(err error) answer {
 // checkUser holds X-AUSERNAME against the user meant: the products serve a bad Bearer as anonymous, without a
 // word. No name on a success counts as another name.
 func (c *call) checkUser(resp *upstream.Response) answer {
-	if c.answer.kind != asAccount && c.answer.kind != asThemself || !c.site.product.namesUser {
+	if !c.byToken() || !c.site.product.namesUser {
 		return answer{}
 	}
 	names := resp.Header["X-Ausername"]
@@ -139,13 +150,19 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 			c.account.taken()
 		}
 		return answer{}
-	case len(names) == 0 && (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != http.StatusSwitchingProtocols:
+	case len(names) == 0 && resp.StatusCode == http.StatusUnauthorized && c.account != nil:
+		// It is our credential that was not taken; the client would think it was his.
+	case len(names) == 0 && resp.StatusCode >= 300:
 		return answer{}
 	}
 	if c.account != nil {
 		c.account.refused(c.at)
 	}
 	if c.answer.kind == asThemself {
+		if len(names) == 1 && strings.EqualFold(names[0], "anonymous") { // it was good when the product was asked, and is no more
+			c.gw.identities.refuse(c.key, c.fingerprint)
+			return refuse(refused, "the node took it for nobody's")
+		}
 		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
 	}
 	return refuse(mismatch, "meant "+c.user+", the node answered as "+strings.Join(names, ", "))
@@ -161,9 +178,8 @@ func sameUser(name, user string) bool {
 
 // reply passes a node's reply on.
 func (c *call) reply(resp *upstream.Response) answer {
-	byToken := c.answer.kind == asAccount || c.answer.kind == asThemself
 	header := c.w.Header()
-	copyReply(header, resp.Header, byToken)
+	copyReply(header, resp.Header, c.byToken())
 	for name := range resp.Trailer {
 		header.Add("Trailer", name)
 	}
@@ -180,7 +196,9 @@ func (c *call) reply(resp *upstream.Response) answer {
 		c.outcome = "interrupted"
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
-	for name, values := range resp.Trailer {
+	trailer := make(http.Header, len(resp.Trailer))
+	copyReply(trailer, resp.Trailer, c.byToken())
+	for name, values := range trailer {
 		if announced == 0 {
 			name = http.TrailerPrefix + name
 		}
@@ -223,8 +241,8 @@ func (c *call) copyBody(resp *upstream.Response) error {
 }
 
 // tunnel joins client and node after a 101 reply, until one of them ends.
-func (c *call) tunnel(resp *upstream.Response, upgrade string) answer {
-	if upgrade == "" || !strings.EqualFold(resp.Header.Get("Upgrade"), upgrade) {
+func (c *call) tunnel(resp *upstream.Response, upgrade bool) answer {
+	if !upgrade || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
 		return refuse(unreachable, "the node switched to a protocol nobody asked for")
 	}
 	node := resp.Hijack()
@@ -235,9 +253,9 @@ func (c *call) tunnel(resp *upstream.Response, upgrade string) answer {
 	}
 	defer func() { _ = client.Close() }()
 	header := c.w.Header()
-	copyReply(header, resp.Header, false)
+	copyReply(header, resp.Header, c.byToken())
 	header.Set("Connection", "Upgrade")
-	header.Set("Upgrade", resp.Header.Get("Upgrade"))
+	header.Set("Upgrade", "websocket")
 	c.status = http.StatusSwitchingProtocols
 	if _, err = io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n"); err == nil {
 		err = header.Write(buffered)

@@ -14,6 +14,8 @@ type counts struct {
 	calls  *prometheus.CounterVec
 	asked  *prometheus.CounterVec
 	shared siteCounts // of calls that no site matched
+	// unrecorded counts calls refused, or let through where the site says so, without a record.
+	unrecorded prometheus.Counter
 }
 
 // siteCounts are one site's counters, found once per reason instead of once per call.
@@ -32,8 +34,11 @@ func newCounts(metrics prometheus.Registerer, more ...prometheus.Collector) *cou
 			Name: "gatehouse_identity_questions_total", Help: "Questions to introspection, by result.",
 		}, []string{"result"}),
 	}
+	c.unrecorded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "gatehouse_calls_unrecorded_total", Help: "Calls whose record had no room: refused, or open where the site says so.",
+	})
 	c.shared = siteCounts{calls: c.calls}
-	metrics.MustRegister(append(more, c.calls, c.asked)...)
+	metrics.MustRegister(append(more, c.calls, c.asked, c.unrecorded)...)
 	return c
 }
 

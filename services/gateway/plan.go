@@ -106,7 +106,7 @@ func (p *planner) build(ctx context.Context, snap *configlog.Snapshot) (*plan, e
 			out.any = append(out.any, s)
 		}
 		for _, h := range s.config.Hosts {
-			out.hosts[h] = append(out.hosts[h], s)
+			out.hosts[bareHost(h)] = append(out.hosts[bareHost(h)], s)
 		}
 	}
 	longestFirst := func(a, b *site) int { return cmp.Compare(len(b.config.ContextPath), len(a.config.ContextPath)) }

@@ -7,6 +7,9 @@ type reason string
 
 // The reasons of the policy, in its order.
 const (
+	// methodNotAllowed: see plainMethod.
+	methodNotAllowed reason = "method_not_allowed"
+
 	pathAmbiguous  reason = "path_ambiguous"
 	siteUnknown    reason = "site_unknown"
 	ownPath        reason = "own"
@@ -50,6 +53,8 @@ func (r reason) text() (status int, message string) {
 		return status, message
 	}
 	switch r {
+	case methodNotAllowed:
+		return http.StatusMethodNotAllowed, "This method is not for calls of a product."
 	case pathAmbiguous:
 		return http.StatusBadRequest, "The path can be read in more than one way."
 	case siteUnknown:

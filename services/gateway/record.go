@@ -20,7 +20,7 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		Credential: string(c.cred.kind), Provider: c.provider, ClientId: text(c.clientID),
 		CredentialFingerprint: c.fingerprint, User: text(c.user),
 		Decision: a.decision(), Reason: string(a.reason), Detail: text(a.detail), Outcome: c.outcome,
-		Method: c.r.Method, Path: text(c.target.Path),
+		Method: text(c.r.Method), Path: text(c.target.Path),
 		Query:            text(redactQuery(c.target.Query)),
 		Status:           uint32(c.status),      //nolint:gosec // 100 to 999
 		BytesOut:         uint64(c.bytesOut),    //nolint:gosec // never negative
@@ -55,8 +55,17 @@ func withoutParameters(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// text makes what a stranger sent fit for a protobuf string, which must be UTF-8.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// maxText is how much of what a stranger sent is kept of each field, in bytes: a batch must fit into a NATS message.
+const maxText = 2 << 10
+
+// text makes what a stranger sent fit for a protobuf string: UTF-8, and of bounded length; what was cut ends in an
+// ellipsis.
+func text(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
 
 // redactQuery takes the values of secrets out of a query.
 func redactQuery(query string) string {

@@ -91,8 +91,8 @@ func judge(id *identity, s *site, now time.Time) answer {
 	switch {
 	case p == nil:
 		return refuse(tokenInactive, "provider no longer trusted")
-	case strings.EqualFold(t.GetTokenType(), "refresh_token"), strings.EqualFold(t.GetTokenType(), "refresh"):
-		return refuse(tokenInactive, "a refresh token")
+	case !accessType(t.GetTokenType()):
+		return refuse(tokenInactive, "not an access token but "+t.GetTokenType())
 	case !id.expiresAt.IsZero() && now.After(id.expiresAt.Add(leeway)):
 		return refuse(tokenInactive, "expired")
 	case !id.notBefore.IsZero() && now.Before(id.notBefore.Add(-leeway)):
@@ -111,6 +111,21 @@ func judge(id *identity, s *site, now time.Time) answer {
 		return refuse(notClientToken, "issued to "+t.GetUsername())
 	}
 	return answer{}
+}
+
+// accessType tells whether a token type may be an access token's. Providers introspect refresh, offline, ID and logout
+// tokens too; a DPoP-bound one (RFC 9449) is worth nothing as a Bearer.
+func accessType(name string) bool {
+	if name == "" {
+		return true
+	}
+	name = strings.ToLower(name)
+	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
+		if strings.Contains(name, part) {
+			return false
+		}
+	}
+	return name != "id" && name != "dpop"
 }
 
 func insufficientScope(required []string, detail string) answer {

@@ -10,10 +10,21 @@ import (
 // canonicalPath is row 0: a path that a server behind us could read in another way is refused.
 func canonicalPath(c *call) answer {
 	target, ok := rules.ParseTarget(c.r.RequestURI)
-	if !ok || c.r.Method == http.MethodConnect { // a CONNECT names a host, not a path
+	if !ok {
 		return refuse(pathAmbiguous, "")
 	}
 	c.target = target
+	return answer{}
+}
+
+// plainMethod refuses what is no call of a product: CONNECT asks for a tunnel, and TRACE for a reply that shows the
+// credential the node saw.
+func plainMethod(c *call) answer {
+	if c.r.Method == http.MethodConnect || c.r.Method == http.MethodTrace {
+		a := refuse(methodNotAllowed, "")
+		a.fields = []field{{"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+		return a
+	}
 	return answer{}
 }
 

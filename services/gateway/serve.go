@@ -49,7 +49,10 @@ func (c *call) finish() {
 		counts = c.site.counts
 	}
 	counts.count(c.answer.decision(), c.answer.reason)
-	if c.recorded() {
+	switch {
+	case c.unrecorded:
+		c.gw.counts.unrecorded.Inc()
+	case c.recorded():
 		c.gw.trail.add(c.record(c.answer, time.Now()))
 	}
 }

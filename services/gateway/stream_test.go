@@ -215,9 +215,12 @@ func TestMethodsThatNameNoPath(t *testing.T) {
 	seq := w.commit(w.site()...)
 	gw := w.gateway("")
 	gw.reached(t, seq)
-	for _, line := range []string{"OPTIONS * HTTP/1.1", "CONNECT jira:443 HTTP/1.1", "CONNECT /rest/lab/1/echo HTTP/1.1"} {
-		reply := raw(t, gw.url, line+"\r\nHost: x\r\nConnection: close\r\n\r\n")
-		if !strings.HasPrefix(reply, "HTTP/1.1 400 ") || !strings.Contains(reply, "X-Gatehouse-Reason: path_ambiguous") || !strings.Contains(reply, "X-Gatehouse-Request-Id: ") {
+	for line, reason := range map[string]string{
+		"OPTIONS *": "path_ambiguous", "CONNECT jira:443": "method_not_allowed", "CONNECT /rest/lab/1/echo": "method_not_allowed",
+		"TRACE /rest/lab/1/echo": "method_not_allowed",
+	} {
+		reply := raw(t, gw.url, line+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(reply, "HTTP/1.1 40") || !strings.Contains(reply, "X-Gatehouse-Reason: "+reason+"\r\n") || !strings.Contains(reply, "X-Gatehouse-Request-Id: ") {
 			t.Errorf("%s: %s", line, reply)
 		}
 	}

@@ -70,6 +70,8 @@ type conn struct {
 	used   bool         // has carried a call before
 	idleAt time.Time
 
+	unsent bool // the node waits for a body, or the rest of one, that it will not get
+
 	mu     sync.Mutex
 	headed bool // the head of the reply has come: the wait for it is over
 }
@@ -120,16 +122,18 @@ func (c *conn) exchange(ctx context.Context, r *Request) (*Response, error) {
 }
 
 func (c *conn) converse(r *Request) (*Response, error) {
-	c.headed = false
+	c.headed, c.unsent = false, r.Expect && r.Body != nil
 	c.writeHead(r)
 	var sending chan error // nil: nothing is being sent any more
 	switch {
 	case r.Body == nil:
 	case !r.Expect && r.Length >= 0 && r.Length <= inline:
 		var cut *CutError
-		if err := c.sendBody(r); errors.As(err, &cut) {
+		err := c.sendBody(r)
+		if errors.As(err, &cut) {
 			return nil, err
 		}
+		c.unsent = err != nil
 	case !r.Expect:
 		sending = c.sendBeside(r)
 	}
@@ -298,7 +302,7 @@ func (c *conn) readHead(r *Request, sending chan error) (*http.Response, chan er
 				if err := c.SetReadDeadline(time.Time{}); err != nil {
 					return nil, sending, err
 				}
-				waiting, sending = false, c.sendBeside(r)
+				waiting, c.unsent, sending = false, false, c.sendBeside(r)
 				continue
 			}
 			return nil, sending, c.unanswered(err)
@@ -315,7 +319,7 @@ func (c *conn) readHead(r *Request, sending chan error) (*http.Response, chan er
 				if err := c.SetReadDeadline(time.Time{}); err != nil {
 					return nil, sending, err
 				}
-				waiting, sending = false, c.sendBeside(r)
+				waiting, c.unsent, sending = false, false, c.sendBeside(r)
 			}
 			continue
 		}

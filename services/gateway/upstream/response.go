@@ -54,6 +54,7 @@ func (b *body) Close() error {
 // finish keeps the connection for the next call when this one ended in order, and closes it otherwise.
 func (b *body) finish(whole bool) {
 	b.done = true
+	whole = whole && !b.conn.unsent // the next call would be read as the body of this one
 	watched := b.stop()
 	select {
 	case err := <-b.sending:
