@@ -242,10 +242,11 @@ func (w *world) audited() iter.Seq[*auditv1.Record] {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		stream, err := js.Stream(w.t.Context(), topology.StreamAudit)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		var stream jetstream.Stream
+		testkit.Until(w.t, "the audit stream", func() bool {
+			stream, err = js.Stream(w.t.Context(), topology.StreamAudit)
+			return err == nil
+		})
 		deadline := time.Now().Add(10 * time.Second)
 		for seq := uint64(1); ; {
 			msg, err := stream.GetMsg(w.t.Context(), seq)
