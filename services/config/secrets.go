@@ -31,7 +31,7 @@ type seal struct {
 func settle(current *configlog.Config, d *document.Draft, prints secret.Fingerprinter) (seals []seal, problems []fault.Problem) {
 	document.EachSecret(&d.Config, func(place document.Place, given configlog.Secret) configlog.Secret {
 		was := document.SecretAt(current, place)
-		plain, byValue := d.Plain[place.Path]
+		plain, byValue := d.Plain[place.Key]
 		if !byValue {
 			if given.Ref == "" {
 				return given // {env}, {file} or nothing
@@ -109,10 +109,10 @@ func (a *api) sealAll(ctx context.Context, to *configlog.Config, seals []seal) e
 		if err != nil {
 			return err
 		}
-		called[s.place.Path] = name
+		called[s.place.Key] = name
 	}
 	document.EachSecret(to, func(p document.Place, s configlog.Secret) configlog.Secret {
-		if name, ok := called[p.Path]; ok {
+		if name, ok := called[p.Key]; ok {
 			return name
 		}
 		return s

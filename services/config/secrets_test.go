@@ -117,6 +117,22 @@ func TestSecretsLife(t *testing.T) {
 	}
 }
 
+// TestLongNamesKeepTheirOwnSecrets: two accounts whose names differ only where a message no longer shows it.
+func TestLongNamesKeepTheirOwnSecrets(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	long := strings.Repeat("long-name.", 8)
+	i.put(fmt.Sprintf(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],"upstream":{"accounts":{"%s1":%s,"%s2":%s}}}]}`,
+		long, value("one"), long, value("two"))).changed()
+	accounts := i.site().Upstream.Accounts
+	for name, want := range map[string]string{long + "1": "one", long + "2": "two"} {
+		if got := opens(t, n, i.keys, secret.Gateway, accounts[name]); got != want {
+			t.Errorf("account %s has the secret %q", name, got)
+		}
+	}
+}
+
 func TestATakenVersionIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)

@@ -75,7 +75,7 @@ func (k *checker) warn(path, message string) {
 func note(list []fault.Problem, path, format string, args []any) []fault.Problem {
 	switch {
 	case len(list) < maxProblems:
-		return append(list, fault.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+		return append(list, fault.Problem{Path: shown(path), Message: fmt.Sprintf(format, args...)})
 	case len(list) == maxProblems:
 		return append(list, fault.Problem{Message: "and more"})
 	default:

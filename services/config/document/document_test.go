@@ -36,7 +36,7 @@ func judge(body string, syntax Syntax) (configlog.Config, []fault.Problem, []fau
 		return configlog.Config{}, problems, nil
 	}
 	EachSecret(&d.Config, func(p Place, s configlog.Secret) configlog.Secret {
-		if _, given := d.Plain[p.Path]; given {
+		if _, given := d.Plain[p.Key]; given {
 			return configlog.Secret{Ref: "r", Version: 1, Fingerprint: "f"}
 		}
 		return s
@@ -449,4 +449,30 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLongNamesKeepTheirOwnSecrets: what a message cuts from a name still tells two places apart.
+func TestLongNamesKeepTheirOwnSecrets(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 70)
+	d, problems := Read(fmt.Appendf(nil, `{"sites":[{"upstream":{"accounts":{"%s1":{"value":"one"},"%s2":{"value":"two"},"%s3":7}}}]}`, long, long, long), JSON)
+	if len(problems) != 1 || len(problems[0].Path) > 100 || !strings.Contains(problems[0].Path, "…") {
+		t.Fatalf("problems %v", problems)
+	}
+	got := map[string]string{}
+	EachSecret(&d.Config, func(p Place, s configlog.Secret) configlog.Secret {
+		got[p.Account] = d.Plain[p.Key].Reveal()
+		if len(p.Path) > 100 {
+			t.Errorf("shown as %s", p.Path)
+		}
+		return s
+	})
+	want := map[string]string{long + "1": "one", long + "2": "two", long + "3": "", "": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	endless := strings.Repeat("n", maxLine+1)
+	if _, problems := Read(fmt.Appendf(nil, `{"sites":[{"upstream":{"accounts":{"%s":{"value":"one"}}}}]}`, endless), JSON); len(problems) != 1 || len(problems[0].Path) > 100 {
+		t.Fatalf("an endless name: %.500s", fmt.Sprint(problems))
+	}
 }
