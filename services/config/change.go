@@ -27,6 +27,7 @@ type command struct {
 	requestID string
 	condition condition
 	dryRun    bool
+	force     bool // though gateways have another history
 	// propose decides what the change is, given what there is. It may be asked again, of something newer.
 	propose func(*configlog.Snapshot) (*proposal, error)
 }
@@ -87,7 +88,7 @@ func (a *api) change(ctx context.Context, c command) (*outcome, error) {
 }
 
 func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
-	from, err := a.current(ctx, c.condition)
+	from, err := a.current(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +126,18 @@ func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
 
 // current gives the configuration a change is made to. When the condition names a later one, another instance
 // has made it: it is waited for.
-func (a *api) current(ctx context.Context, c condition) (*configlog.Snapshot, error) {
-	s, err := a.loaded()
-	if err != nil {
+func (a *api) current(ctx context.Context, c command) (*configlog.Snapshot, error) {
+	if _, err := a.loaded(); err != nil {
 		return nil, err
 	}
 	if trouble := a.trouble(); trouble != "" {
 		return nil, fault.New(fault.Unavailable, "no change is taken, what is there stays: "+trouble)
 	}
-	if seq := c.newest(); seq > s.State.Seq {
+	if err := a.sameHistory(ctx, c); err != nil {
+		return nil, err
+	}
+	s := a.follower.Snapshot()
+	if seq := c.condition.newest(); seq > s.State.Seq {
 		ctx, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
 		defer cancel()
 		if later, err := a.follower.AtLeast(ctx, seq); err == nil {

@@ -66,6 +66,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	follow := sync.OnceFunc(func() { running.Go(func() { a.follower.Run(behind) }) })
 	running.Go(func() { streams.run(behind, follow) })
 	listing := make(chan error, 1)
+	running.Go(func() { a.lookout.run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
 	host.Health.Set(a.check)
 
@@ -95,9 +96,10 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 	a := &api{
 		log: host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: events, follower: follower, history: past,
 		healer: mends, sealer: sealer, prints: prints, transport: newTransport(), turn: make(chan struct{}, 1), ending: ctx,
-		gateways: gateways.NewTracker(host.Log, gateways.Options{LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery}),
+		gateways: gateways.NewTracker(host.Log, gateways.Options{LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state}),
 		auth:     adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
 	}
+	a.lookout = &lookout{api: a}
 	if a.metrics, err = newMetrics(host.Metrics, a); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}

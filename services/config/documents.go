@@ -71,7 +71,7 @@ func (a *api) then(now *configlog.Snapshot, text string) (configlog.Config, even
 
 // putConfig makes the document in the body the current one.
 func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why")
+	values, err := query(r, "dry_run", "wait", "why", "force")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -115,7 +115,7 @@ func (a *api) proposed(s *configlog.Snapshot, draft *document.Draft, unread []fa
 
 // rollback makes the document of then the current one, in one new commit. What was sealed then still is.
 func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why")
+	values, err := query(r, "dry_run", "wait", "why", "force")
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -285,9 +286,10 @@ func TestClientGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() { defer close(done); a.follower.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	var running sync.WaitGroup
+	running.Go(func() { a.follower.Run(ctx) })
+	running.Go(func() { _ = a.gateways.Run(ctx, js) })
+	defer func() { cancel(); running.Wait() }()
 	if _, err := a.follower.AtLeast(ctx, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,9 @@ type Settings struct {
 	GatewayLiveWithin time.Duration `env:"GATEWAY_LIVE_WITHIN"`
 	// GatewayListEvery is how often the bucket of gateways is read; default 1 s.
 	GatewayListEvery time.Duration `env:"GATEWAY_LIST_EVERY"`
+	// GatewayHearing is how long gateways are listened for before a new process takes a change, above the second
+	// from beat to beat; default 1.5 s.
+	GatewayHearing time.Duration `env:"GATEWAY_HEARING"`
 	// WaitApplied is how long wait=applied waits; default 10 s.
 	WaitApplied time.Duration `env:"CONFIG_WAIT_APPLIED"`
 	// Drain bounds how long running requests may take at the end; default 20 s.
@@ -75,6 +78,7 @@ func (s Settings) complete(log *slog.Logger) (Settings, error) {
 	s.EnsureEvery = cmp.Or(s.EnsureEvery, time.Minute)
 	s.AppendTimeout = cmp.Or(s.AppendTimeout, 15*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, 2*time.Second)
+	s.GatewayHearing = cmp.Or(s.GatewayHearing, 1500*time.Millisecond)
 	s.WaitApplied = cmp.Or(s.WaitApplied, 10*time.Second)
 	if s.levelOf == nil {
 		s.levelOf = configlog.LevelOf

@@ -33,6 +33,7 @@ func (t *Tracker) Run(ctx context.Context, js jetstream.JetStream) error {
 	tick := time.NewTicker(t.opts.Every)
 	defer tick.Stop()
 	for {
+		t.subscribed(ctx, js.Conn())
 		if listed, err := t.read(ctx, js); err == nil {
 			t.take(listed, time.Now())
 		} else if ctx.Err() == nil {
@@ -44,6 +45,22 @@ func (t *Tracker) Run(ctx context.Context, js jetstream.JetStream) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// subscribed notes when the server has our subscription: only then are beats not missed.
+func (t *Tracker) subscribed(ctx context.Context, nc *nats.Conn) {
+	t.mu.Lock()
+	already := !t.hearing.IsZero()
+	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if already || nc.FlushWithContext(ctx) != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hearing = time.Now()
+	t.broadcast()
 }
 
 // listed is an entry of the bucket.
