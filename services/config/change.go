@@ -29,7 +29,7 @@ type command struct {
 	dryRun    bool
 	force     bool // though gateways have another history
 	// propose decides what the change is, given what there is. It may be asked again, of something newer.
-	propose func(*configlog.Snapshot) (*proposal, error)
+	propose func(context.Context, *configlog.Snapshot) (*proposal, error)
 }
 
 // proposal is a change that is valid: where it leads to, what is said beside the document, and what must be
@@ -95,7 +95,7 @@ func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
 	if !c.condition.holds(from.State) {
 		return nil, stale(from.State)
 	}
-	p, err := c.propose(from)
+	p, err := c.propose(ctx, from)
 	if err != nil {
 		return nil, err
 	}

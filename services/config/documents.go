@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -87,29 +88,32 @@ func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	draft, unread := document.Read(data, syntax) // before the turn: a large one takes its time
-	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) {
+	wanted.propose = func(ctx context.Context, s *configlog.Snapshot) (*proposal, error) {
 		if draft == nil { // settled by an earlier try, or malformed
 			draft, unread = document.Read(data, syntax)
 		}
 		given := draft
 		draft = nil
-		return a.proposed(s, given, unread)
+		return a.proposed(ctx, s, given, unread)
 	}
 	a.carryOut(w, r, wanted)
 }
 
 // proposed decides whether a document may follow what there is. draft is nil when it was malformed.
-func (a *api) proposed(s *configlog.Snapshot, draft *document.Draft, unread []fault.Problem) (*proposal, error) {
+func (a *api) proposed(ctx context.Context, s *configlog.Snapshot, draft *document.Draft, unread []fault.Problem) (*proposal, error) {
 	const refused = "the document cannot work; nothing was changed"
 	if draft == nil {
 		return nil, unfit(refused, unread)
 	}
-	seals, unsettled := settle(&s.Config, draft, a.prints)
+	seals, unsettled, err := a.settle(ctx, &s.Config, draft)
+	if err != nil {
+		return nil, err
+	}
 	wrong, warnings := document.Check(&draft.Config)
 	if all := document.Join(unread, unsettled, wrong); len(all) > 0 {
 		return nil, unfit(refused, all)
 	}
-	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config))
+	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config), a.unopened(&draft.Config))
 	return &proposal{to: &draft.Config, seals: seals, warnings: warnings}, nil
 }
 
@@ -146,7 +150,7 @@ func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) { return a.earlier(s, *asked.To) }
+	wanted.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) { return a.earlier(s, *asked.To) }
 	a.carryOut(w, r, wanted)
 }
 
@@ -161,5 +165,5 @@ func (a *api) earlier(s *configlog.Snapshot, to uint64) (*proposal, error) {
 	if len(problems) > 0 {
 		return nil, unfit("the document of then does not pass the rules of today; nothing was changed", problems)
 	}
-	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then))}, nil
+	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then), a.unopened(&then))}, nil
 }

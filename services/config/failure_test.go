@@ -294,7 +294,7 @@ func TestClientGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, hangUp := context.WithCancel(ctx)
-	out, err := a.change(client, command{condition: condition{any: true}, propose: func(*configlog.Snapshot) (*proposal, error) {
+	out, err := a.change(client, command{condition: condition{any: true}, propose: func(context.Context, *configlog.Snapshot) (*proposal, error) {
 		hangUp()
 		return &proposal{extra: []proto.Message{&configv1.RetentionSet{MaxDays: 1}}}, nil
 	}})

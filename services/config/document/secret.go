@@ -20,7 +20,7 @@ func (r *reader) secret(path string, v value, out reflect.Value) {
 		return
 	}
 	var s configlog.Secret
-	fields := map[string]*string{"value": new(string), "ref": &s.Ref, "fingerprint": &s.Fingerprint, "env": &s.Env, "file": &s.File}
+	fields := map[string]*string{"value": new(string), "ref": &s.Ref, "fingerprint": &s.Fingerprint, "recipient": &s.Recipient, "env": &s.Env, "file": &s.File}
 	seen := map[string]bool{}
 	sound := true
 	for _, m := range v.members {
@@ -56,8 +56,8 @@ func (r *reader) secret(path string, v value, out reflect.Value) {
 	switch {
 	case named > 1:
 		r.problem(path, "must name one of value, ref, env and file")
-	case !seen["ref"] && (seen["version"] || seen["fingerprint"]):
-		r.problem(path, "version and fingerprint belong to a ref")
+	case !seen["ref"] && (seen["version"] || seen["fingerprint"] || seen["recipient"]):
+		r.problem(path, "version, fingerprint and recipient belong to a ref")
 	case seen["value"]:
 		r.plain[path] = newPlain(*fields["value"])
 	default:
