@@ -31,6 +31,7 @@ type api struct {
 	events    *eventlog.Log
 	follower  *configlog.Follower
 	history   *history
+	stale     *staleness
 	healer    *healer
 	sealer    *secret.Sealer
 	prints    secret.Fingerprinter

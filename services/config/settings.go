@@ -110,14 +110,12 @@ func (s Settings) firstAdmin(log *slog.Logger) (Settings, error) {
 	return s, nil
 }
 
+// enlisted is how long a silent gateway's entry stays in the bucket beyond its stale.max: 5 s of its own, and the
+// half minute by which the entry may be older than the gateway's last beat.
+const enlisted = 35 * time.Second
+
 // limits gives the limits of the streams. Gateways stay on the list for as long as one that hears nothing may
-// go on answering calls, and 5 s more.
-func (s Settings) limits(c *configlog.Config) topology.Limits {
-	longest := 5 * time.Minute
-	if c != nil {
-		for i := range c.Sites {
-			longest = max(longest, c.Sites[i].Stale.Max.Std())
-		}
-	}
-	return topology.Limits{Replicas: s.Replicas, AuditBytes: s.AuditBytes, GatewayTTL: longest + 5*time.Second}
+// go on answering calls, and a little more.
+func (s Settings) limits(longest time.Duration) topology.Limits {
+	return topology.Limits{Replicas: s.Replicas, AuditBytes: s.AuditBytes, GatewayTTL: max(longest, 5*time.Minute) + enlisted}
 }

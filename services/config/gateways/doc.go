@@ -6,9 +6,9 @@
 // out.
 //
 // A gateway is on the list from its first beat, or its entry in bucket GATEWAYS, until it signs off or its
-// entry expires (stale.max and 5 s). It lives while it was heard within Options.LiveWithin. The bucket is read
-// as well as the beats, so that a service that was just started knows those too which are silent: they may
-// still answer calls under what they had.
+// entry expires (the longest stale.max it may go by, and somewhat more). It lives while it was heard within
+// Options.LiveWithin. The bucket is read as well as the beats, so that a service that was just started knows
+// those too which are silent: they may still answer calls under what they had.
 //
 //	NATS away             the list stays; nobody lives after LiveWithin; Loaded tells whether it was ever read
 //	bucket away           the list stays, beats still count
