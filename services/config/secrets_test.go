@@ -278,7 +278,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	} {
 		keep(i.put(oneSite(given, value(mark))))
 	}
-	for _, yaml := range []string{"value: *" + mark, "value: !" + mark + " x", "value: 'x" + mark, "{" + mark + "}", "value: @" + mark, "? " + mark, "value: " + mark + "\n\t" + mark} {
+	for _, yaml := range []string{"value: *" + mark, "value: *hun'ter" + mark, `value: *hun"ter` + mark, "value: &a'" + mark + "' *b", "value: !" + mark + " x", "value: 'x" + mark, "{" + mark + "}", "value: @" + mark, "? " + mark, "value: " + mark + "\n\t" + mark} {
 		keep(i.put("sites:\n- id: a\n  upstream:\n    private_key:\n      "+yaml, "Content-Type", "application/yaml"))
 	}
 	var token struct{ Token string }

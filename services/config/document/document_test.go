@@ -170,6 +170,31 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestNothingOfATextThatCannotBeReadIsRepeated: a secret may stand where reading ends, whatever is around it.
+func TestNothingOfATextThatCannotBeReadIsRepeated(t *testing.T) {
+	t.Parallel()
+	const mark = "hunter2"
+	for _, given := range []string{
+		"*" + mark, "*hun'ter2" + mark, `*hun"ter2` + mark, "*a'" + mark + "'b", "&" + mark + "*", "!" + mark, "!<" + mark, "!a!" + mark + " x", "@" + mark, "`" + mark,
+		"%" + mark, "|" + mark, ">" + mark, "'" + mark, `"` + mark, `"\` + mark + `"`, `"\x` + mark + `"`, "[" + mark, "{" + mark, "{" + mark + ": {", mark + ": " + mark + ": x",
+		mark + "\n\t" + mark, "- " + mark + "\n  x: *" + mark, "? " + mark + "\n? ", "{" + mark + "}]", "<<: *" + mark, "%TAG ! " + mark, "%YAML " + mark, "*" + mark + " : *" + mark,
+	} {
+		for _, before := range []string{"value: ", "", "sites:\n- value: "} {
+			_, problems := Read([]byte(before+given+"\n"), YAML)
+			for _, p := range problems {
+				if strings.Contains(p.Message, "ter2") || p.Path == "" && strings.Contains(p.Message, "hun") {
+					t.Errorf("%q in YAML: %v", before+given, p)
+				}
+			}
+		}
+		for _, before := range []string{`{"value":`, "", `{"value":"x"`, `{"value":1`, `{"value":tru`} {
+			if _, problems := Read([]byte(before+given), JSON); len(problems) != 1 || strings.ContainsAny(problems[0].Message, `'"`) || strings.Contains(problems[0].Message, "ter2") {
+				t.Errorf("%q in JSON: %v", before+given, problems)
+			}
+		}
+	}
+}
+
 func TestEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	body := `
