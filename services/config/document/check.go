@@ -16,7 +16,7 @@ import (
 func Check(c *configlog.Config) (problems, warnings []fault.Problem) {
 	var k checker
 	k.sites(c.Sites)
-	k.notYet(c.Sites)
+	k.notYet(c)
 	retention := c.Audit.Retention
 	k.atMost("audit.retention.max_days", uint64(retention.MaxDays), 36_500)
 	k.between("audit.retention.every", retention.Every, time.Second, 30*day)
