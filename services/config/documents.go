@@ -3,7 +3,6 @@ package config
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -38,7 +37,7 @@ func (a *api) getConfig(w http.ResponseWriter, r *http.Request) {
 	tag := etag(state)
 	w.Header().Set("ETag", tag)
 	w.Header().Set(headerVersion, strconv.FormatUint(state.Seq, 10))
-	if given := r.Header.Get("If-None-Match"); given != "" && slices.Contains(entityTags(given), tag) {
+	if unchanged(r, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
