@@ -3,9 +3,12 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -29,6 +32,9 @@ type Settings struct {
 	AdminToken adminauth.Digest `env:"ADMIN_TOKEN"`
 	// DataDir is the installation's folder.
 	DataDir string `env:"DATA_DIR"`
+	// Terminal is where a first admin's token that was made is shown, this once and not in the log; default
+	// stderr.
+	Terminal io.Writer
 	// KeysDir holds the recipients secrets are sealed to and the fingerprint key; default DataDir/keys.
 	KeysDir string `env:"KEYS_DIR"`
 	// AuditURL is where the audit service answers audit/*; empty: nowhere.
@@ -72,6 +78,7 @@ func (s Settings) complete(log *slog.Logger) (Settings, error) {
 	}
 	s.AdminListen = cmp.Or(s.AdminListen, "127.0.0.1:8081")
 	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
+	s.Terminal = cmp.Or[io.Writer](s.Terminal, os.Stderr)
 	s.Replicas = cmp.Or(s.Replicas, 1)
 	s.LogCheck = cmp.Or(s.LogCheck, time.Second)
 	s.Retry = cmp.Or(s.Retry, time.Second)
@@ -95,7 +102,8 @@ func (s Settings) firstAdmin(log *slog.Logger) (Settings, error) {
 		return s, nil
 	}
 	if s.DataDir == "" {
-		log.Warn("no first admin: only admin tokens that were issued before are taken")
+		log.Warn("there is no first admin: set GATEHOUSE_ADMIN_TOKEN, or GATEHOUSE_DATA_DIR so that one is made. " +
+			"Until then only admin tokens that were issued before are taken; a new installation has none")
 		return s, nil
 	}
 	path := filepath.Join(s.DataDir, "admin-token")
@@ -105,6 +113,7 @@ func (s Settings) firstAdmin(log *slog.Logger) (Settings, error) {
 	}
 	if made {
 		log.Info("the first admin's token was made", slog.String("file", path))
+		_, _ = fmt.Fprintf(s.Terminal, "First admin's token, shown this once and kept in %s: %s\n", path, token)
 	}
 	s.AdminToken = adminauth.Hash(token)
 	return s, nil
