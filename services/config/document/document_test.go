@@ -398,6 +398,9 @@ func TestManyProblemsAreBounded(t *testing.T) {
 	if n := len(problems); n < maxProblems || n > 2*maxProblems+2 {
 		t.Fatalf("%d problems", n)
 	}
+	if !slices.Contains(problems, fault.Problem{Message: "and more"}) {
+		t.Error("that there are more is not said")
+	}
 }
 
 func TestPatternsAreTheGateways(t *testing.T) {

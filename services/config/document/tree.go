@@ -42,7 +42,6 @@ type member struct {
 const (
 	maxDepth  = 32
 	maxValues = 200_000
-	maxText   = 16 << 10 // bytes of one text; a private key is the longest
 )
 
 // budget bounds what a small document can expand to.
