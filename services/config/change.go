@@ -185,7 +185,7 @@ func notStored(err error) error {
 	case errors.As(err, &conflict):
 		return err
 	case errors.Is(err, eventlog.ErrUnclear):
-		return fault.Wrap(fault.Unavailable, "NATS did not say whether the change was stored: read the configuration again", err)
+		return fault.Wrap(fault.Unavailable, "it is unclear whether the change was stored: read the configuration again", err)
 	case errors.Is(err, eventlog.ErrNotStored):
 		return fault.Wrap(fault.Unavailable, "NATS is away; nothing was changed", err)
 	case errors.As(err, &broken):
