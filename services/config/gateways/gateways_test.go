@@ -161,6 +161,23 @@ func TestListened(t *testing.T) {
 	})
 }
 
+// TestARevisionIsAsOldAsItWasWritten: the bucket could not be read for an hour.
+func TestARevisionIsAsOldAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{At: at})
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, now), revision: 1, written: now}}, now)
+	died, later := now.Add(time.Minute), now.Add(time.Hour)
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, died), revision: 2, written: died}}, later)
+	k.want(t, "silent since it was written", later, "a applied")
+	if seen := k.List(later, state(5))[0].LastSeen; !seen.Equal(died) {
+		t.Errorf("last seen %s, written %s", seen, died)
+	}
+	again := later.Add(time.Second)
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, again), revision: 3, written: again}}, again)
+	k.want(t, "written just now", again, "a live applied")
+}
+
 func TestLowestLevel(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

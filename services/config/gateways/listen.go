@@ -151,11 +151,9 @@ func (t *Tracker) take(bucket map[string]listed, now time.Time) {
 		if known {
 			continue
 		}
-		at := now // a new revision was written since we last looked
-		if e == nil {
-			at = now.Add(-max(0, now.Sub(l.written))) // by the server's clock; never in our future
-		}
-		t.hear(l.beat, at)
+		// When it was written, by the server's clock and never in our future: the bucket may not have been
+		// readable for long.
+		t.hear(l.beat, now.Add(-max(0, now.Sub(l.written))))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
