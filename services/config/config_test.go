@@ -78,7 +78,7 @@ func start(t testing.TB, n *testkit.NATS, change func(*Settings)) *instance {
 	}
 	s := Settings{
 		Settings: n.Settings(topology.Config), Listener: listener, AdminToken: adminauth.Hash(firstToken),
-		LogCheck: 50 * time.Millisecond, Retry: 50 * time.Millisecond, GatewayListEvery: 50 * time.Millisecond, GatewayLiveWithin: time.Second, GatewayHearing: 100 * time.Millisecond,
+		LogCheck: 50 * time.Millisecond, Retry: 50 * time.Millisecond, GatewayListEvery: 50 * time.Millisecond, GatewayLiveWithin: time.Minute, GatewayHearing: 100 * time.Millisecond,
 	}
 	if change != nil {
 		change(&s)
@@ -121,16 +121,7 @@ func (i *instance) ready() *instance {
 // until waits for something that comes by itself.
 func (i *instance) until(what string, holds func() bool) {
 	i.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			i.t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	testkit.Until(i.t, what, holds)
 }
 
 // reply is an answer that was read.

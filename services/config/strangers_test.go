@@ -80,8 +80,8 @@ func TestALogThatWasLost(t *testing.T) {
 func TestAGatewayThatIsAhead(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
-	one := start(t, n, nil).ready()
-	two := start(t, n, func(s *Settings) { s.KeysDir = one.keys }).ready()
+	one := start(t, n, func(s *Settings) { s.CatchUp = 30 * time.Second }).ready()
+	two := start(t, n, func(s *Settings) { s.KeysDir, s.CatchUp = one.keys, 30*time.Second }).ready()
 	g := beats(t, n, "quick", eventlog.State{}, 1)
 	for k := range 20 {
 		g.has(stateOf(t, one.put(simple(2*k+1)).changed().ETag))
