@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
@@ -104,8 +105,11 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 	a := &api{
 		log: host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: events, follower: follower, history: past, stale: stale,
 		healer: mends, sealer: sealer, prints: prints, transport: newTransport(), turn: make(chan struct{}, 1), ending: ctx,
-		gateways: gateways.NewTracker(host.Log, gateways.Options{LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state}),
-		auth:     adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
+		gateways: gateways.NewTracker(host.Log, gateways.Options{
+			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state,
+			ListedFor: func() time.Duration { return s.limits(stale.at(time.Now(), enlisted)).GatewayTTL },
+		}),
+		auth: adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
 	}
 	a.lookout = &lookout{api: a}
 	if a.metrics, err = newMetrics(host.Metrics, a); err != nil {

@@ -6,7 +6,8 @@
 // out.
 //
 // A gateway is on the list from its first beat, or its entry in bucket GATEWAYS, until it signs off or its
-// entry expires (the longest stale.max it may go by, and somewhat more). It lives while it was heard within
+// entry expires (the longest stale.max it may go by, and somewhat more); without an entry, until it was silent
+// for as long. It lives while it was heard within
 // Options.LiveWithin. The bucket is read as well as the beats, so that a service that was just started knows
 // those too which are silent: they may still answer calls under what they had.
 //

@@ -161,6 +161,18 @@ func TestListened(t *testing.T) {
 	})
 }
 
+// TestASilentGatewayWithoutAnEntry stays on the list for as long as one that has an entry: it may still answer.
+func TestASilentGatewayWithoutAnEntry(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{At: at, ListedFor: func() time.Duration { return time.Hour }})
+	k.hear(beat("a", "1", 5, now), now)
+	k.take(nil, now.Add(59*time.Minute))
+	k.want(t, "silent", now.Add(59*time.Minute), "a applied")
+	k.take(nil, now.Add(time.Hour))
+	k.want(t, "for too long", now.Add(time.Hour))
+}
+
 // TestARevisionIsAsOldAsItWasWritten: the bucket could not be read for an hour.
 func TestARevisionIsAsOldAsItWasWritten(t *testing.T) {
 	t.Parallel()

@@ -141,8 +141,9 @@ func older(beat, than *configv1.GatewayBeat) bool {
 	return beat.GetAt().AsTime().Before(than.GetAt().AsTime())
 }
 
-// take takes what the bucket holds. Who is not in it, and not heard, is off the list.
+// take takes what the bucket holds. Who is not in it, and was not heard for long, is off the list.
 func (t *Tracker) take(bucket map[string]listed, now time.Time) {
+	long := t.opts.ListedFor()
 	for id, l := range bucket {
 		t.mu.Lock()
 		e := t.entries[id]
@@ -159,7 +160,7 @@ func (t *Tracker) take(bucket map[string]listed, now time.Time) {
 	defer t.mu.Unlock()
 	for id, e := range t.entries {
 		e.entry = bucket[id].revision
-		if e.entry == 0 && !t.live(e, now) {
+		if e.entry == 0 && now.Sub(e.heard) >= long {
 			delete(t.entries, id)
 		}
 	}

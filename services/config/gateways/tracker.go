@@ -20,6 +20,9 @@ type Options struct {
 	LiveWithin time.Duration
 	// Every is how often the bucket is read; default 1 s.
 	Every time.Duration
+	// ListedFor gives how long a silent gateway stays on the list that has no entry in the bucket, because it could
+	// not write one or the bucket was lost; nil: while it lives.
+	ListedFor func() time.Duration
 	// At gives the state the log had at a sequence, and false when it was not read so far. It must be set.
 	At func(sequence uint64) (eventlog.State, bool)
 }
@@ -49,6 +52,9 @@ type entry struct {
 func NewTracker(log *slog.Logger, opts Options) *Tracker {
 	opts.LiveWithin = cmp.Or(opts.LiveWithin, 3*time.Second)
 	opts.Every = cmp.Or(opts.Every, time.Second)
+	if opts.ListedFor == nil {
+		opts.ListedFor = func() time.Duration { return opts.LiveWithin }
+	}
 	return &Tracker{
 		log: log, opts: opts, since: time.Now(),
 		entries: map[string]*entry{}, gone: map[string]string{}, changed: make(chan struct{}),
