@@ -90,16 +90,16 @@ func TestSearchTails(t *testing.T) {
 	t.Parallel()
 	w, in := history(t)
 	p := in.search(t, "order=asc&limit=1000&user=bob")
-	if len(p.Events) != 15 || p.Next == "" {
-		t.Fatalf("%d events, next %q", len(p.Events), p.Next)
+	if len(p.Events) != 15 || p.Next != "" || p.Resume == "" {
+		t.Fatalf("%d events, next %q", len(p.Events), p.Resume)
 	}
-	again := in.search(t, "order=asc&user=bob&cursor="+p.Next)
-	if len(again.Events) != 0 || again.Next == "" {
-		t.Fatalf("%d events, next %q", len(again.Events), again.Next)
+	again := in.search(t, "order=asc&user=bob&cursor="+p.Resume)
+	if len(again.Events) != 0 || again.Next != "" || again.Resume == "" {
+		t.Fatalf("%d events, next %q", len(again.Events), again.Resume)
 	}
 	w.publish(t, batch("gw1", 1, 31, 32, func(_ uint64, r *auditv1.Record) { r.User = "bob" }))
 	w.awaitCount(t, 32)
-	if p := in.search(t, "order=asc&user=bob&cursor="+again.Next); !slices.Equal(ids(p), []int64{31, 32}) {
+	if p := in.search(t, "order=asc&user=bob&cursor="+again.Resume); !slices.Equal(ids(p), []int64{31, 32}) {
 		t.Errorf("found %v", ids(p))
 	}
 }
@@ -118,7 +118,7 @@ func TestSearchStopsInTime(t *testing.T) {
 			p := in.search(t, "limit=100&order="+order+"&cursor="+cursor)
 			got, cursor = append(got, ids(p)...), p.Next
 		}
-		if len(got) != 30 || pages != want || (cursor == "") != (order == "desc") {
+		if len(got) != 30 || pages != want || cursor != "" {
 			t.Errorf("%s: %d events on %d pages, next %q", order, len(got), pages, cursor)
 		}
 	}

@@ -19,7 +19,7 @@
 // is longer than its limit (see cleanRecord; it ends with …). Times are kept to the microsecond.
 //
 // A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
-// ascending order next is always given and finds what is stored later.
+// ascending order resume is given too, also at the end: it finds what is stored later.
 //
 // # When something is gone, or wrong
 //

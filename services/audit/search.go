@@ -22,11 +22,12 @@ type archive struct {
 }
 
 // page is the answer to a search. Next is where to go on: while it is not "", there may be more, also behind a page
-// that is short or empty, because a search stops after a while and says how far it got. In ascending order there is
-// always a Next: it finds what is stored later.
+// that is short or empty, because a search stops after a while and says how far it got. Resume is given in ascending
+// order, on every page: a cursor behind everything this page has seen, for whoever comes back for what is stored later.
 type page struct {
 	Events []event `json:"events"`
 	Next   string  `json:"next"`
+	Resume string  `json:"resume,omitempty"`
 }
 
 // search goes through the partitions that can hold what is asked for, in order, until the page is full or the time
@@ -62,10 +63,13 @@ func (a *archive) search(ctx context.Context, q query) (page, error) {
 			}
 		}
 		if q.ascending {
-			found.Next = q.next(max(lastID, q.after))
+			found.Resume = q.next(max(lastID, q.after))
 		}
 		return nil
 	})
+	if q.ascending && found.Next != "" {
+		found.Resume = found.Next
+	}
 	if errors.Is(err, errEnough) {
 		return found, nil
 	}

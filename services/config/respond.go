@@ -131,14 +131,12 @@ func body(w http.ResponseWriter, r *http.Request) ([]byte, document.Syntax, erro
 		return nil, "", refuse(http.StatusUnsupportedMediaType, fault.New(fault.Invalid, "send the body without Content-Encoding"))
 	}
 	tooLarge := refuse(http.StatusRequestEntityTooLarge, fault.Newf(fault.Invalid, "the body is larger than %d MiB", maxBody>>20))
-	if r.ContentLength > maxBody {
-		return nil, "", tooLarge
-	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(time.Minute))
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if len(data) > maxBody {
+		// Read on for a while: a client that sends all before it reads would be cut off, and never know why.
+		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 8*maxBody))
 		return nil, "", tooLarge
 	}
 	if err != nil {

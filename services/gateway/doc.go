@@ -12,15 +12,18 @@
 //
 //	NATS                 known credentials keep working until their cap; new ones get 503 provider_unavailable;
 //	                     audit records wait in memory, and when that is full 503 audit_unavailable (or open,
-//	                     where the site says so); the configuration stays, and after the site's stale.max calls
-//	                     get 503 configuration_stale; a restart goes on from the Snapshot file
+//	                     where the site says so; both are counted); the configuration stays, and after the site's
+//	                     stale.max calls get 503 configuration_stale, and a gateway whose sites all do so is not
+//	                     ready; a restart goes on from the Snapshot file
 //	introspection        as NATS, for new credentials
 //	identity provider    503 provider_unavailable for new tokens, never "invalid token"
 //	config               nothing: the log is followed without it
 //	audit, Postgres      nothing: the stream keeps the records
 //	a node               another node is tried when nothing was sent; 502 upstream_unreachable when none is left
-//	a node hangs         504 upstream_timeout after the reply timeout; bodies have none
-//	upstream credential  502 upstream_identity_mismatch: the product's anonymous answer is not passed on
+//	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
+//	a client hangs       nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0
+//	upstream credential  502 upstream_identity_mismatch: the product's anonymous answer is not passed on; a password
+//	                     rests then, because the product counts wrong ones
 //	a sealed secret      cannot be fetched: the last configuration stays; cannot be opened: its account answers
 //	                     403 no_upstream_account, and readiness says so
 //	Snapshot file        altered or of another key: not used, and said; not writable: said, nothing else

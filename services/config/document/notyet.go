@@ -31,6 +31,9 @@ func (k *checker) notYet(c *configlog.Config) {
 		for j := range s.Providers {
 			k.unused(at(path+"providers", j)+".", []setting{{"scope", s.Providers[j].Scope != ""}})
 		}
+		if s.Grant != DefaultSite().Grant {
+			k.warn(path+"grant", "a token acts as the user it names, who needs a credential under upstream.accounts; the sign-in itself is not built yet")
+		}
 		if s.Methods.ProductOAuth && len(s.Providers) > 0 {
 			k.warn(path+"methods.product_oauth", "is obeyed by this version only while the site has no providers")
 		}
@@ -72,7 +75,6 @@ func laterForTokens(s *configlog.Site) []setting {
 	_, only := s.Upstream.Accounts[s.Directory.Account]
 	only = only && len(s.Upstream.Accounts) == 1 // filled in by complete
 	return []setting{
-		{"grant", s.Grant != normal.Grant},
 		{"token_paths", len(s.TokenPaths) > 0},
 		{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
 		{"directory.source", s.Directory.Source == "crowd"},
