@@ -114,13 +114,18 @@ func Users(public map[topology.Service]string) []*server.NkeyUser {
 			continue
 		}
 		r := topology.RightsOf(s)
-		users = append(users, &server.NkeyUser{
-			Nkey: key,
-			Permissions: &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: r.Publish},
-				Subscribe: &server.SubjectPermission{Allow: r.Subscribe},
-			},
-		})
+		users = append(users, &server.NkeyUser{Nkey: key, Permissions: permissions(r)})
 	}
 	return users
+}
+
+func permissions(r topology.Rights) *server.Permissions {
+	p := &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: r.Publish},
+		Subscribe: &server.SubjectPermission{Allow: r.Subscribe},
+	}
+	if r.Answers {
+		p.Response = &server.ResponsePermission{MaxMsgs: 1, Expires: topology.AnswerWithin}
+	}
+	return p
 }

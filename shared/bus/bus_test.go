@@ -120,6 +120,20 @@ func TestNATSMayStartLater(t *testing.T) {
 	n.Start(t)
 }
 
+func TestReplySubjectsOfOneConnectionTellNothingOfAnothers(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	seen := map[string]bool{}
+	for range 2 {
+		inbox := n.Connect(t, topology.Gateway).NewInbox()
+		parts := strings.Split(inbox, ".")
+		if len(parts) != 3 || parts[0] != topology.Inbox(topology.Gateway) || len(parts[1]) < 26 || seen[parts[1]] { // 128 bits in base 32
+			t.Errorf("inbox %s", inbox)
+		}
+		seen[parts[1]] = true
+	}
+}
+
 func TestNothingIsBufferedWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)

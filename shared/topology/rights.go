@@ -1,5 +1,7 @@
 package topology
 
+import "github.com/gatehouse-suite/gatehouse/shared/ask"
+
 // Service names a service as NATS knows it.
 type Service string
 
@@ -22,7 +24,14 @@ func Inbox(s Service) string { return "_INBOX_" + string(s) }
 type Rights struct {
 	Publish   []string
 	Subscribe []string
+	// Answers lets it publish once, within AnswerWithin, to the reply subject of a request that the server has
+	// delivered to it. The reply subjects of a client can be guessed by whoever has seen some, so a right to publish to
+	// inboxes would be a right to forge the answers of others.
+	Answers bool
 }
+
+// AnswerWithin is how long an answer is let through: as long as anybody waits for one.
+const AnswerWithin = ask.Longest
 
 // RightsOf gives what a service may do. None of the lists is ever empty: to a NATS server that would mean
 // everything.
@@ -70,9 +79,7 @@ func readsConfig(r Rights) Rights {
 
 // answers is what a service needs to reply to requests of the others and to be found by them.
 func answers(r Rights) Rights {
-	for _, s := range Services() {
-		r.Publish = append(r.Publish, Inbox(s)+".>")
-	}
+	r.Answers = true
 	r.Subscribe = append(r.Subscribe, "$SRV.>")
 	return r
 }

@@ -68,7 +68,7 @@ func mayPublish() map[string][]topology.Service {
 		"_INBOX.x":                           nobody,
 	}
 	for _, s := range topology.Services() {
-		all[topology.Inbox(s)+".x"] = answered
+		all[topology.Inbox(s)+".x"] = nobody // answers are for who was asked
 	}
 	for _, name := range streams() {
 		for _, request := range []string{
@@ -148,6 +148,46 @@ func TestNobodyCanDoMoreThanItsRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhoAnswersIsHeardByWhoAskedAndThatOnce is what keeps one service from forging the answers of another: it has
+// the reply subjects of requests to itself, and can guess those of requests to others.
+func TestWhoAnswersIsHeardByWhoAskedAndThatOnce(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	for who, subject := range map[topology.Service]string{
+		topology.Config: topology.ConfigReadLog, topology.Introspection: topology.WhoAmI, topology.RateLimit: topology.Reserve,
+	} {
+		asker, answerer := n.Connect(t, topology.Gateway), n.Connect(t, who)
+		answerer.SetErrorHandler(nil) // what is refused here is refused on purpose
+		inbox := asker.NewInbox()
+		heard := must(asker.SubscribeSync(inbox + ".*"))
+		taken := must(answerer.SubscribeSync(subject))
+		if err := errors.Join(asker.Flush(), answerer.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if err := asker.PublishRequest(subject, inbox+".1", nil); err != nil {
+			t.Fatal(err)
+		}
+		request := must(taken.NextMsg(10 * time.Second))
+		for _, c := range []struct {
+			to      string
+			refused bool
+		}{{inbox + ".2", true}, {request.Reply, false}, {request.Reply, true}, {inbox + ".2", true}} {
+			if got := refuses(t, answerer, func() error { return answerer.Publish(c.to, []byte("answer")) }); got != c.refused {
+				t.Errorf("%s answers %s: refused %t", who, c.to, got)
+			}
+		}
+		if m := must(heard.NextMsg(10 * time.Second)); m.Subject != request.Reply {
+			t.Errorf("%s was heard on %s", who, m.Subject)
+		}
+		if err := asker.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if more, _, err := heard.Pending(); more != 0 || err != nil {
+			t.Errorf("%s was heard %d times more, %v", who, more, err)
+		}
 	}
 }
 

@@ -15,8 +15,12 @@ func ServerConf(public map[Service]string) string {
 			continue
 		}
 		r := RightsOf(s)
-		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: %s }\n        subscribe: { allow: %s }\n      }\n    }\n",
+		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: %s }\n        subscribe: { allow: %s }\n",
 			s, public[s], list(r.Publish), list(r.Subscribe))
+		if r.Answers {
+			fmt.Fprintf(&b, "        allow_responses: { max: 1, expires: %q }\n", AnswerWithin)
+		}
+		b.WriteString("      }\n    }\n")
 	}
 	b.WriteString("  ]\n}\n")
 	return b.String()
