@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -270,33 +269,6 @@ cluster: {name: gatehouse, listen: "127.0.0.1:%d", routes: %s}
 
 // list writes addresses, which need no escapes, as nats.conf takes them.
 func list(items []string) string { return `["` + strings.Join(items, `", "`) + `"]` }
-
-// FreeAddress gives a loopback address with a port nobody listens on, for a server that is not started yet or that
-// stops and starts again.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
-}
-
-// freePorts gives ports below those that the system hands out by itself: one of these could be taken by a
-// client's end while its server is killed.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for tries := 0; len(ports) < n && tries < 1000; tries++ {
-		port := 20000 + rand.N(12000)                                  //nolint:gosec // no secret
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // nothing to cancel
-		if err != nil {
-			continue
-		}
-		defer func() { _ = l.Close() }() // until all are found, so that none is found twice
-		ports = append(ports, port)
-	}
-	if len(ports) < n {
-		t.Fatal("no free ports")
-	}
-	return ports
-}
 
 // natsServer gives the program, built once from the module that the embedded server is of.
 func natsServer(t testing.TB) string {
