@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,16 @@ func InitSeeds(keysDir string) (map[topology.Service]string, error) {
 	return public, nil
 }
 
-// makeSeed writes a new seed, unless another process was first; a reader sees all of it or nothing.
+// InitRoutes makes the file of a keys folder that lets the servers of a cluster join each other, mode 0600, with a new
+// secret and the servers' addresses for each other. A file that is there stays as it is, with the addresses in it.
+func InitRoutes(keysDir string, servers []string) error {
+	path := filepath.Join(keysDir, "nats", "routes.conf")
+	if err := writeOnce(path, topology.RoutesConf(rand.Text(), servers)); err != nil {
+		return fmt.Errorf("routes of the NATS servers: %w", err)
+	}
+	return nil
+}
+
 func makeSeed(path string) error {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
@@ -51,12 +61,17 @@ func makeSeed(path string) error {
 	if err != nil {
 		return err
 	}
+	return writeOnce(path, string(seed)+"\n")
+}
+
+// writeOnce writes a file, unless it is there or another process was first; a reader sees all of it or nothing.
+func writeOnce(path, text string) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(temp.Name()) }()
-	_, err = temp.Write(append(seed, '\n'))
+	_, err = temp.WriteString(text)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
 	}

@@ -15,25 +15,17 @@ import (
 // stops and starts again. No other test is given it before this one ends, in whichever process.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
-}
-
-// freePorts gives ports below those that the system hands out by itself: one of these could be taken by a
-// client's end while its server is killed.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
+	// Below those that the system hands out by itself: one of these could be taken by a client's end while its server
+	// is killed.
 	const lowest, many = 20000, 12000
-	var ports []int
-	for tries := 0; len(ports) < n && tries < many; tries++ {
+	for range many {
 		port := lowest + rand.N(many) //nolint:gosec // no secret
 		if takePort(t, port) {
-			ports = append(ports, port)
+			return fmt.Sprintf("127.0.0.1:%d", port)
 		}
 	}
-	if len(ports) < n {
-		t.Fatal("no free ports")
-	}
-	return ports
+	t.Fatal("no free port")
+	return ""
 }
 
 // takePort tells whether a port is free, and takes it until the test ends: by a lock that ends with the process, because

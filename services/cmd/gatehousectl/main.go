@@ -19,6 +19,7 @@ Makes in DIR what is missing of an installation's keys:
   *.pub, fingerprint.key           for config
   nats/<service>.nk                NKey seeds (GATEHOUSE_NATS_SEED_FILE of each service)
   nats/users.conf                  the services' users and rights, to include in nats-server.conf
+  nats/routes.conf                 what lets the NATS servers of a cluster join each other, to include in its cluster block
 What is there stays as it is; users.conf is written anew.
 `
 
@@ -42,6 +43,9 @@ func initKeys(dir string) error {
 	}
 	public, err := bus.InitSeeds(dir)
 	if err != nil {
+		return err
+	}
+	if err := bus.InitRoutes(dir, []string{"route-1:6222", "route-2:6222", "route-3:6222"}); err != nil { // of docker-compose.yml
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "nats", "users.conf"), []byte(topology.ServerConf(public)), 0o600) //nolint:gosec // the folder is the one that was asked for
