@@ -47,9 +47,9 @@ type clusterNode struct {
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := &Cluster{dir: t.TempDir(), program: natsServer(t), seeds: map[topology.Service]string{}}
-	users := map[topology.Service]string{}
-	for _, s := range topology.Services() {
-		users[s], c.seeds[s] = seed(t, string(s))
+	public := map[topology.Service]string{}
+	for _, s := range users() {
+		public[s], c.seeds[s] = seed(t, string(s))
 	}
 	var routes []string
 	for i := range 3 {
@@ -58,7 +58,7 @@ func StartCluster(t testing.TB) *Cluster {
 		c.nodes, routes = append(c.nodes, n), append(routes, n.route)
 	}
 	c.secret = rand.Text()
-	shared := topology.RoutesConf(c.secret, routes) + "}\n" + topology.ServerConf(users)
+	shared := topology.RoutesConf(c.secret, routes) + "}\n" + topology.ServerConf(public)
 	for _, n := range c.nodes {
 		if err := os.WriteFile(n.config, []byte(clusterConfig(n, filepath.Join(c.dir, n.name), shared)), 0o600); err != nil {
 			t.Fatal(err)

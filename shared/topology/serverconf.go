@@ -6,14 +6,11 @@ import (
 )
 
 // ServerConf gives the part of a nats-server configuration file that lets the services in: one user each, by
-// the public NKey given, with RightsOf as its rights. A service without a key gets no user.
+// the public NKey given, with RightsOf as its rights.
 func ServerConf(public map[Service]string) string {
 	var b strings.Builder
 	b.WriteString("authorization {\n  users: [\n")
-	for _, s := range Services() {
-		if public[s] == "" {
-			continue
-		}
+	for _, s := range Users(public) {
 		r := RightsOf(s)
 		fmt.Fprintf(&b, "    { # %s\n      nkey: %s\n      permissions: {\n        publish: { allow: %s }\n        subscribe: { allow: %s }\n",
 			s, public[s], list(r.Publish), list(r.Subscribe))

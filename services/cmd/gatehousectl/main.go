@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,37 +12,47 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
-const usage = `usage: gatehousectl keys init DIR
+const usage = `usage: gatehousectl keys init DIR [GATEWAY…]
 
-Makes in DIR what is missing of an installation's keys:
+keys init makes in DIR what is missing of an installation's keys:
   introspection.age, gateway.age   identities that open secrets; give each service its own
   recovery.age                     opens everything; keep it offline
   *.pub, fingerprint.key           for config
   nats/<service>.nk                NKey seeds (GATEHOUSE_NATS_SEED_FILE of each service)
-  nats/users.conf                  the services' users and rights, to include in nats-server.conf
+  nats/gateway.<id>.nk             the same, of each gateway that is named
+  nats/operator.nk                 for looking after streams; keep it offline
+  nats/users.conf                  everybody's rights, to include in nats-server.conf
   nats/routes.conf                 what lets the NATS servers of a cluster join each other, to include in its cluster block
-What is there stays as it is; users.conf is written anew.
+What is there stays as it is; users.conf is written anew, also for gateways that had a key before.
 `
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
-func run(args []string) int {
-	if len(args) != 3 || args[0] != "keys" || args[1] != "init" {
-		_, _ = fmt.Fprint(os.Stderr, usage)
+func run(args []string, errs io.Writer) int {
+	command, rest := "", []string(nil)
+	if len(args) >= 2 {
+		command, rest = args[0]+" "+args[1], args[2:]
+	}
+	var err error
+	switch {
+	case command == "keys init" && len(rest) >= 1:
+		err = initKeys(rest[0], rest[1:])
+	default:
+		_, _ = fmt.Fprint(errs, usage)
 		return 2
 	}
-	if err := initKeys(args[2]); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "gatehousectl:", err)
+	if err != nil {
+		_, _ = fmt.Fprintln(errs, "gatehousectl:", err)
 		return 1
 	}
 	return 0
 }
 
-func initKeys(dir string) error {
+func initKeys(dir string, gateways []string) error {
 	if err := secret.Init(dir); err != nil {
 		return err
 	}
-	public, err := bus.InitSeeds(dir)
+	public, err := bus.InitSeeds(dir, gateways...)
 	if err != nil {
 		return err
 	}

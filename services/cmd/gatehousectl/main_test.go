@@ -15,15 +15,16 @@ import (
 func madeKeys(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
-	if code := run([]string{"keys", "init", dir}); code != 0 {
-		t.Fatalf("exit code %d", code)
+	var said strings.Builder
+	if code := run([]string{"keys", "init", dir, "gateway-1"}, &said); code != 0 {
+		t.Fatalf("exit code %d: %s", code, said.String())
 	}
 	return dir
 }
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // a test's own
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +36,8 @@ func TestWhatLetsServersInIsSecretAndStays(t *testing.T) {
 	dir := madeKeys(t)
 	path := filepath.Join(dir, "nats", "routes.conf")
 	before := read(t, path)
-	if code := run([]string{"keys", "init", dir}); code != 0 || read(t, path) != before {
-		t.Errorf("exit code %d; made anew: %t", code, read(t, path) != before)
+	if err := initKeys(dir, nil); err != nil || read(t, path) != before {
+		t.Errorf("%v; made anew: %t", err, read(t, path) != before)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
@@ -50,12 +51,16 @@ func TestTheServersOfTheClusterAskForASecretAndForKeys(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(madeKeys(t), "nats")
 	conf := filepath.Join(dir, "nats.conf") // beside what it includes
-	if err := os.WriteFile(conf, []byte(read(t, "../../../deploy/nats.conf")), 0o600); err != nil {
+	text := "NATS_SERVER_NAME: nats-1\n" + read(t, "../../../deploy/nats.conf") // which is in its environment
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	opts, err := server.ProcessConfigFile(conf)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if opts.ServerName != "nats-1" {
+		t.Errorf("named %q: a name that comes by the command line is lost by a reload, which then fails", opts.ServerName)
 	}
 	if opts.Cluster.Username == "" || len(opts.Cluster.Password) < 26 || len(opts.Routes) != 3 {
 		t.Errorf("anybody joins: user %q, routes %d", opts.Cluster.Username, len(opts.Routes))
@@ -65,7 +70,7 @@ func TestTheServersOfTheClusterAskForASecretAndForKeys(t *testing.T) {
 			t.Errorf("%s is not joined with the secret", r.Host)
 		}
 	}
-	if len(opts.Nkeys) < 5 {
+	if len(opts.Nkeys) != 6 { // four services, a gateway, the operator
 		t.Errorf("%d users", len(opts.Nkeys))
 	}
 }
