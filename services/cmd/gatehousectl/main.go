@@ -1,7 +1,8 @@
-// Command gatehousectl prepares an installation whose services run as processes of their own.
+// Command gatehousectl prepares an installation whose services run as processes of their own, and looks after its streams.
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,9 @@ import (
 )
 
 const usage = `usage: gatehousectl keys init DIR [GATEWAY…]
+       gatehousectl stream list
+       gatehousectl stream step-down NAME
+       gatehousectl stream delete NAME
 
 keys init makes in DIR what is missing of an installation's keys:
   introspection.age, gateway.age   identities that open secrets; give each service its own
@@ -20,15 +24,18 @@ keys init makes in DIR what is missing of an installation's keys:
   *.pub, fingerprint.key           for config
   nats/<service>.nk                NKey seeds (GATEHOUSE_NATS_SEED_FILE of each service)
   nats/gateway.<id>.nk             the same, of each gateway that is named
-  nats/operator.nk                 for looking after streams; keep it offline
+  nats/operator.nk                 for gatehousectl stream; keep it offline
   nats/users.conf                  everybody's rights, to include in nats-server.conf
   nats/routes.conf                 what lets the NATS servers of a cluster join each other, to include in its cluster block
 What is there stays as it is; users.conf is written anew, also for gateways that had a key before.
+
+stream looks at the streams, has another server lead one, or deletes one, with the operator's key:
+  GATEHOUSE_NATS_URL, GATEHOUSE_NATS_SEED_FILE=DIR/nats/operator.nk, GATEHOUSE_NATS_CA_FILE
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
 
-func run(args []string, errs io.Writer) int {
+func run(args, environ []string, out, errs io.Writer) int {
 	command, rest := "", []string(nil)
 	if len(args) >= 2 {
 		command, rest = args[0]+" "+args[1], args[2:]
@@ -37,6 +44,8 @@ func run(args []string, errs io.Writer) int {
 	switch {
 	case command == "keys init" && len(rest) >= 1:
 		err = initKeys(rest[0], rest[1:])
+	case command == "stream list" && len(rest) == 0, (command == "stream step-down" || command == "stream delete") && len(rest) == 1:
+		err = streams(context.Background(), args[1:], environ, out)
 	default:
 		_, _ = fmt.Fprint(errs, usage)
 		return 2

@@ -16,7 +16,7 @@ func madeKeys(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
 	var said strings.Builder
-	if code := run([]string{"keys", "init", dir, "gateway-1"}, &said); code != 0 {
+	if code := run([]string{"keys", "init", dir, "gateway-1"}, nil, &said, &said); code != 0 {
 		t.Fatalf("exit code %d: %s", code, said.String())
 	}
 	return dir
@@ -50,7 +50,7 @@ func TestWhatLetsServersInIsSecretAndStays(t *testing.T) {
 func TestTheServersOfTheClusterAskForASecretAndForKeys(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(madeKeys(t), "nats")
-	conf := filepath.Join(dir, "nats.conf") // beside what it includes
+	conf := filepath.Join(dir, "nats.conf")                                     // beside what it includes
 	text := "NATS_SERVER_NAME: nats-1\n" + read(t, "../../../deploy/nats.conf") // which is in its environment
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
