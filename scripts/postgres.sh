@@ -31,31 +31,18 @@ as_root() {
 	fi
 }
 
-apt() {
-	as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2
-}
-
 install() {
 	if ! command -v apt-get >/dev/null; then
 		fail "no PostgreSQL server on this machine, and no apt-get to install it with:" \
 			"install the package that has initdb and postgres (often named postgresql or postgresql-server)"
 	fi
-	if [[ $EUID -ne 0 ]] && ! command -v sudo >/dev/null; then
-		fail "no PostgreSQL server on this machine: run this as root (there is no sudo), or apt-get install postgresql"
-	fi
-	printf 'scripts/postgres.sh: installing the PostgreSQL server\n' >&2
 	# Debian's package makes and starts a server of its own unless this says otherwise before it is installed.
 	local conf=/etc/postgresql-common/createcluster.conf
 	if [[ ! -e $conf ]]; then
 		as_root mkdir -p "${conf%/*}"
 		printf 'create_main_cluster = false\n' | as_root tee "$conf" >/dev/null
 	fi
-	local packages=(install -y --no-install-recommends -o Dpkg::Options::=--force-confold postgresql)
-	# The lists of a fresh machine are empty, those of an old one may name files that are gone.
-	if [[ -z $(apt-cache madison postgresql 2>/dev/null) ]] || ! apt "${packages[@]}"; then
-		apt update
-		apt "${packages[@]}"
-	fi
+	"${BASH_SOURCE[0]%/*}"/apt.sh postgresql
 	present || fail "postgresql is installed, and there is still no initdb and postgres"
 }
 

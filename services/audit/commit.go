@@ -25,6 +25,7 @@ type ledger struct {
 	stream      string
 	incarnation time.Time
 	lastSeq     uint64
+	lastHash    []byte // of the message at lastSeq; nil: none was committed
 	lastID      int64
 	sources     map[sourceKey]source
 	partitions  partitions
@@ -81,7 +82,7 @@ func (l *ledger) transact(ctx context.Context, msgs []message) (plan, error) {
 	if err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error { return l.write(ctx, tx, &p, lastID) }); err != nil {
 		return plan{}, fmt.Errorf("store messages %d to %d: %w", msgs[0].seq, p.last, err)
 	}
-	l.lastSeq, l.lastID = p.last, lastID
+	l.lastSeq, l.lastHash, l.lastID = p.last, p.hash, lastID
 	for key, s := range p.sources {
 		l.sources[key] = s
 	}
@@ -104,17 +105,46 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 	var b pgx.Batch
 	l.moveCursor(&b, p, lastID)
 	l.moveSources(&b, p)
+	noteRuns(&b, &p.rows)
 	for _, m := range p.rejected {
 		subject, _ := cleanText(m.subject, 256)
 		reason, _ := cleanText(m.poison, 1024)
-		b.Queue(`INSERT INTO audit.rejected (stream, incarnation, seq, subject, reason, data) VALUES ($1, $2, $3, $4, $5, $6)`,
-			l.stream, l.incarnation, small(m.seq), subject, reason, m.data)
+		// A stream that is read anew brings it again.
+		b.Queue(`INSERT INTO audit.rejected (stream, incarnation, seq, hash, subject, reason, data)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+			l.stream, l.incarnation, small(m.seq), m.hash(), subject, reason, m.data)
 	}
 	for _, r := range p.replaced {
 		b.Queue(`INSERT INTO audit.replaced (gateway, epoch, n, id) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (gateway, epoch, n) DO UPDATE SET id = excluded.id`, r.gateway, small(r.epoch), r.n, r.id)
 	}
-	return tx.SendBatch(ctx, &b).Close()
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil || len(p.again) == 0 {
+		return err
+	}
+	conflicts, err := contradictions(ctx, tx, p.again)
+	if err != nil || len(conflicts) == 0 {
+		return err
+	}
+	p.conflicts, err = keep(ctx, tx, conflicts)
+	return err
+}
+
+// noteRuns keeps where which numbers are.
+func noteRuns(b *pgx.Batch, r *rows) {
+	if r.count == 0 {
+		return
+	}
+	var gateways []string
+	var epochs, firsts, lasts, ids []int64
+	id := r.first
+	for _, of := range r.runs {
+		count := int64(len(of.records))
+		gateways, epochs = append(gateways, of.gateway), append(epochs, small(of.epoch))
+		firsts, lasts, ids = append(firsts, small(of.n)), append(lasts, small(of.n)+count-1), append(ids, id)
+		id += count
+	}
+	b.Queue(`INSERT INTO audit.run (gateway, epoch, first_n, last_n, first_id)
+		SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])`, gateways, epochs, firsts, lasts, ids)
 }
 
 // fence takes the locks of whoever writes, and makes sure that nobody else has written since.
@@ -134,8 +164,8 @@ func (l *ledger) fence(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (l *ledger) moveCursor(b *pgx.Batch, p *plan, lastID int64) {
-	b.Queue(`UPDATE audit.cursor SET last_seq = $3, updated_at = now() WHERE stream = $1 AND incarnation = $2`,
-		l.stream, l.incarnation, small(p.last))
+	b.Queue(`UPDATE audit.cursor SET last_seq = $3, last_hash = $4, updated_at = now() WHERE stream = $1 AND incarnation = $2`,
+		l.stream, l.incarnation, small(p.last), p.hash)
 	if p.rows.count == 0 {
 		return
 	}

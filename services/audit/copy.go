@@ -47,18 +47,23 @@ func (r *rows) Next() bool {
 // Values gives the next row. The slice is used again for the one after it.
 func (r *rows) Values() ([]any, error) {
 	of := &r.runs[r.run]
-	c := of.records[r.next]
-	r.values = append(r.values[:0],
-		r.first+r.given, callTime(c), small(of.epoch), small(of.n)+int64(r.next), replaces(of, r.next), small(c.GetConfigVersion()),
+	r.values = rowOf(r.values[:0], of, r.next, r.first+r.given)
+	r.given++
+	r.next++
+	return r.values, nil
+}
+
+// rowOf appends the i-th record of a run as the row with this id, in the order of columns.
+func rowOf(values []any, of *run, i int, id int64) []any {
+	c := of.records[i]
+	return append(values,
+		id, callTime(c), small(of.epoch), small(of.n)+int64(i), replaces(of, i), small(c.GetConfigVersion()),
 		small(c.GetBytesIn()), small(c.GetBytesOut()), small(c.GetDuration()),
 		small(c.GetUpstreamDuration()), int32(min(c.GetStatus(), math.MaxInt32)),
 		clientIP(c), of.gateway, c.GetRequestId(), c.GetSite(), c.GetNode(), c.GetCredential(), c.GetProvider(),
 		c.GetClientId(), c.GetCredentialFingerprint(), c.GetUser(), c.GetDecision(), c.GetReason(), c.GetDetail(), c.GetObserved(), c.GetOutcome(),
 		c.GetMethod(), c.GetPath(), c.GetQuery(), c.GetUserAgent(), c.GetTraceId(),
 	)
-	r.given++
-	r.next++
-	return r.values, nil
 }
 
 // Err never says anything: all rows are in memory.

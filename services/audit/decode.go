@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
@@ -16,6 +19,7 @@ import (
 // message is one message of the stream, as it came and as it was understood.
 type message struct {
 	seq     uint64
+	stored  time.Time // when the stream took it
 	subject string
 	data    []byte
 	batch   *auditv1.Batch
@@ -27,13 +31,29 @@ func (m *message) span() span {
 	return span{m.batch.GetFirst(), m.batch.GetFirst() + uint64(len(m.batch.GetRecords())) - 1}
 }
 
+// run gives the records of a part of the message's span.
+func (m *message) run(part span) run {
+	first := m.batch.GetFirst()
+	return run{m.source(), part.first, m.batch.GetRecords()[part.first-first : part.last-first+1]}
+}
+
 func (m *message) source() sourceKey {
 	return sourceKey{m.batch.GetGateway(), m.batch.GetEpoch()}
 }
 
+// hash tells this message from any other that a stream restored from an older copy may have under the same sequence:
+// also from one with the same bytes, sent again, because it was stored at another time.
+func (m *message) hash() []byte {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(m.stored.UnixNano())))
+	h.Write([]byte(m.subject + "\n")) // a subject has no line break
+	h.Write(m.data)
+	return h.Sum(nil)
+}
+
 // decode understands a message. It never fails: what cannot be understood is poison.
-func decode(seq uint64, subject string, data []byte) message {
-	m := message{seq: seq, subject: subject, data: data}
+func decode(seq uint64, stored time.Time, subject string, data []byte) message {
+	m := message{seq: seq, stored: stored, subject: subject, data: data}
 	batch, repaired, err := unmarshal(data)
 	if err == nil {
 		err = check(batch, subject)

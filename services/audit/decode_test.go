@@ -3,6 +3,7 @@ package audit
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
@@ -19,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(strings.ReplaceAll(string(body), "curl", "c\xffrl")))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := decode(7, "audit.in.gw1", data)
+		m := decode(7, time.Time{}, "audit.in.gw1", data)
 		if m.poison != "" {
 			if m.batch != nil {
 				t.Fatal("poison, and yet a batch")

@@ -8,8 +8,8 @@
 //
 // Nothing is missing and nothing is there twice, because the rows and the place in the stream they came from are one
 // transaction: one consumer at a time (an advisory lock) reads the stream from that place, and a transaction that
-// finds the place moved by another is given up. What comes again is known by its numbers. Messages are purged from the
-// stream once they are committed.
+// finds the place moved by another is given up. What comes again is known by its numbers, and held against what is
+// there. Messages are purged from the stream once they are committed.
 //
 // Records behind a hole in the numbers are taken at once; the hole is noted, the gateway is asked for it as often as
 // it is told its mark, and the mark stays before it until it is filled or the gateway says that it no longer has it.
@@ -33,11 +33,15 @@
 //	second consumer           stands by, ready for searches; takes over within a second
 //	two active after all      (a pooler that shares sessions) the cursor's lock lets one commit; the other starts anew
 //	batch again, overlapping  what is there is dropped, and the mark is told again
+//	same numbers, other calls the first is in the trail, the other kept in audit.conflict with the first one's id, logged,
+//	                          counted: one of the two is forged, or its gateway lost its numbering
 //	hole in the numbers       see above; audit.hole, open_holes, lost_holes
-//	message is no batch       kept as it came in audit.rejected with the reason, logged, counted; goes on
+//	message is no batch       kept once as it came in audit.rejected with the reason, logged, counted; goes on
 //	row refused by Postgres   its message is found by halves and rejected alone
 //	stream made anew          read from its first message under a new cursor; what is there already is dropped
-//	stream restored (older)   as made anew
+//	stream restored (older)   read from its first message under the same cursor, also when it has grown beyond it since:
+//	                          it no longer has the message that was committed last (audit.cursor, last_hash)
+//	stream seems restored     not read for 12 s, in which it is asked again: a lagging leader sets no cursor back
 //	messages gone from it     logged, counted, gone around; they show as holes and are asked for
 //	search slow, or too many  503 after 5 s a statement, 429; ingest has connections of its own
 //	configuration log away    known admins stay; at start only the first admin can search, others get 503

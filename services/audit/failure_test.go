@@ -265,7 +265,7 @@ func TestHostileTexts(t *testing.T) {
 func TestLyingLengthIsPoison(t *testing.T) {
 	t.Parallel()
 	body := protowire.AppendTag(nil, 1, protowire.BytesType)
-	if m := decode(1, "audit.in.gw1", protowire.AppendVarint(body, 1<<40)); m.poison == "" {
+	if m := decode(1, time.Time{}, "audit.in.gw1", protowire.AppendVarint(body, 1<<40)); m.poison == "" {
 		t.Error("taken")
 	}
 }
@@ -414,7 +414,8 @@ func TestStreamMadeAnew(t *testing.T) {
 func TestStreamRestored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	in := w.start(t)
+	in := w.start(t, seldomPurged)
+	w.publishRaw(t, "gw1", []byte("no protobuf at all"))
 	w.publish(t, batch("gw1", 1, 1, 3))
 	w.awaitCount(t, 3)
 	in.stop()
@@ -423,6 +424,9 @@ func TestStreamRestored(t *testing.T) {
 	w.start(t)
 	w.awaitCount(t, 5)
 	w.exact(t)
+	if n := row[int](t, w.url, `SELECT count(*) FROM audit.rejected`); n != 1 {
+		t.Errorf("%d rejected, want the one message once", n)
+	}
 }
 
 // A database restored from an older copy finds the stream purged beyond its cursor.

@@ -31,31 +31,24 @@ func tryActive(ctx context.Context, conn *pgx.Conn) (active bool, err error) {
 	return active, err
 }
 
-// load reads where the last consumer stopped; at is the stream as it is now.
-//
-// Unknown streams begin at their first message. A stream that ends before the cursor was restored from an older copy:
-// it is read again from its first message, and what is there already is dropped by its numbers.
+// load reads where the last consumer stopped; at is the stream as it is now. Unknown streams begin at their first
+// message.
 func (l *ledger) load(ctx context.Context, at look) error {
 	l.incarnation = at.created
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
-	before := small(at.first - 1)
 	var lastSeq int64
 	err := pgx.BeginFunc(ctx, l.conn, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, `SELECT last_id FROM audit.head FOR UPDATE`).Scan(&l.lastID); err != nil {
 			return err
 		}
-		err := tx.QueryRow(ctx, `SELECT last_seq FROM audit.cursor WHERE stream = $1 AND incarnation = $2`, l.stream, l.incarnation).Scan(&lastSeq)
-		if err == nil && lastSeq <= small(at.last) {
-			return nil
-		}
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		err := tx.QueryRow(ctx, `SELECT last_seq, last_hash FROM audit.cursor WHERE stream = $1 AND incarnation = $2`,
+			l.stream, l.incarnation).Scan(&lastSeq, &l.lastHash)
+		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		lastSeq = before
-		_, err = tx.Exec(ctx, `INSERT INTO audit.cursor (stream, incarnation, last_seq) VALUES ($1, $2, $3)
-			ON CONFLICT (stream, incarnation) DO UPDATE SET last_seq = excluded.last_seq, updated_at = now()`,
-			l.stream, l.incarnation, lastSeq)
+		lastSeq = small(at.first - 1)
+		_, err = tx.Exec(ctx, `INSERT INTO audit.cursor (stream, incarnation, last_seq) VALUES ($1, $2, $3)`, l.stream, l.incarnation, lastSeq)
 		return err
 	})
 	if err != nil {
@@ -65,6 +58,23 @@ func (l *ledger) load(ctx context.Context, at look) error {
 	if err := l.partitions.load(ctx, l.conn); err != nil {
 		return fmt.Errorf("read the partitions: %w", err)
 	}
+	return nil
+}
+
+// restart moves the cursor before the first message of a stream that is not the one that was read. What is there
+// already is dropped by its numbers.
+func (l *ledger) restart(ctx context.Context, at look) error {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
+	done, err := l.conn.Exec(ctx, `UPDATE audit.cursor SET last_seq = $4, last_hash = NULL, updated_at = now()
+		WHERE stream = $1 AND incarnation = $2 AND last_seq = $3`, l.stream, l.incarnation, small(l.lastSeq), small(at.first-1))
+	if err != nil {
+		return err
+	}
+	if done.RowsAffected() == 0 {
+		return errFenced
+	}
+	l.lastSeq, l.lastHash = at.first-1, nil
 	return nil
 }
 
@@ -132,13 +142,13 @@ func (l *ledger) learn(ctx context.Context, keys []sourceKey) error {
 	return nil
 }
 
-// holes counts what is missing, and the messages that were rejected.
-func (l *ledger) holes(ctx context.Context) (open, lost, rejected int64, err error) {
+// count counts what is missing, the messages that were rejected and the records that contradict others.
+func (l *ledger) count(ctx context.Context) (n tally, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	err = l.conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM audit.hole WHERE NOT lost), (SELECT count(*) FROM audit.hole WHERE lost),
-		(SELECT count(*) FROM audit.rejected)`).Scan(&open, &lost, &rejected)
-	return open, lost, rejected, err
+		(SELECT count(*) FROM audit.rejected), (SELECT count(*) FROM audit.conflict)`).Scan(&n.open, &n.lost, &n.rejected, &n.conflicts)
+	return n, err
 }
 
 // alive makes sure that the connection works and that nobody else has moved the cursor.

@@ -9,10 +9,14 @@ import (
 type plan struct {
 	rows     rows
 	last     uint64               // sequence of the last message
+	hash     []byte               // of the last message
 	sources  map[sourceKey]source // those that were heard of, as they will be
 	rejected []message
 	replaced []replacement
 	gaps     []gap
+	again    []run // records whose numbers are taken: sent again, one hopes
+	// Found in the transaction: those that are not what is there, and were never seen before.
+	conflicts []conflict
 	// For the metrics.
 	batches, duplicates, changed int
 }
@@ -31,7 +35,7 @@ type replacement struct {
 
 // newPlan decides what becomes of messages, given what the database has: known must hold every source they are of.
 func newPlan(msgs []message, known map[sourceKey]source, firstID int64, now time.Time) plan {
-	p := plan{rows: rows{first: firstID}, sources: map[sourceKey]source{}}
+	p := plan{rows: rows{first: firstID}, hash: msgs[len(msgs)-1].hash(), sources: map[sourceKey]source{}}
 	id := firstID
 	for i := range msgs {
 		m := &msgs[i]
@@ -52,17 +56,27 @@ func newPlan(msgs []message, known map[sourceKey]source, firstID int64, now time
 		if first := m.batch.GetFirst(); first > before.last+1 {
 			p.gaps = append(p.gaps, gap{key, span{before.last + 1, first - 1}})
 		}
-		p.duplicates += len(m.batch.GetRecords())
 		for _, f := range fresh {
-			records := m.batch.GetRecords()[f.first-m.batch.GetFirst() : f.last-m.batch.GetFirst()+1]
-			p.rows.runs = append(p.rows.runs, run{key, f.first, records})
-			p.duplicates -= len(records)
-			id += int64(len(records))
+			p.rows.runs = append(p.rows.runs, m.run(f))
+			id += small(f.last - f.first + 1)
+		}
+		for _, a := range m.span().without(fresh) {
+			p.again = append(p.again, m.run(a))
+			p.duplicates += len(m.run(a).records)
 		}
 	}
 	p.rows.count = id - firstID
 	p.replaced = p.rows.replaced()
 	return p
+}
+
+// contradicted counts the conflicts by source.
+func (p *plan) contradicted() map[sourceKey]int {
+	all := map[sourceKey]int{}
+	for _, c := range p.conflicts {
+		all[c.sourceKey]++
+	}
+	return all
 }
 
 // replaced lists the rows that take the place of others.

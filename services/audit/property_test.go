@@ -70,6 +70,9 @@ func TestEveryRecordExactlyOnce(t *testing.T) {
 			t.Errorf("%s is not complete", name)
 		}
 	}
+	if row[int](t, w.url, `SELECT count(*) FROM audit.conflict`) != 0 {
+		t.Error("a record contradicts itself")
+	}
 	if row[int](t, w.url, `SELECT count(*) FROM audit.hole`) != 0 {
 		t.Error("a hole is left")
 	}

@@ -151,7 +151,7 @@ func (r *reader) take(ctx context.Context, msgs []message, m *jetstream.RawStrea
 		}
 	}
 	r.next, r.doubts, r.idle = m.Sequence+1, 0, false
-	return append(msgs, decode(m.Sequence, m.Subject, m.Data)), true, nil
+	return append(msgs, decode(m.Sequence, m.Time, m.Subject, m.Data)), true, nil
 }
 
 // skip decides whether to go on at found although messages before it are missing: when the stream no longer has

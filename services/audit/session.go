@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,17 +17,15 @@ import (
 // gatherRows is how many rows are worth a transaction of their own.
 const gatherRows = 5000
 
-// errStreamChanged says that the stream is another one, or an older copy, than the one that was read.
-var errStreamChanged = errors.New("the audit stream was made anew or restored")
-
 // session is one spell of being the active consumer: from getting the lock to the first thing that goes wrong.
 type session struct {
 	*ingest
-	ledger ledger
-	stream jetstream.Stream
-	purged uint64                  // messages below it are gone from the stream
-	heard  map[sourceKey]time.Time // when records of a source came last
-	told   time.Time               // when every source was told again
+	ledger     ledger
+	stream     jetstream.Stream
+	reconnects uint64                  // of the connection, before the stream was looked at
+	purged     uint64                  // messages below it are gone from the stream
+	heard      map[sourceKey]time.Time // when records of a source came last
+	told       time.Time               // when every source was told again
 }
 
 // session consumes until something goes wrong or, once draining is closed, the stream's end is reached. It gives
@@ -81,12 +78,16 @@ func release(conn *pgxpool.Conn) {
 
 // begin finds out where to go on.
 func (s *session) begin(ctx context.Context) error {
+	s.reconnects = s.js.Conn().Stats().Reconnects
 	at, err := lookAt(ctx, s.js, s.every.Attempt)
 	if err != nil {
 		return s.status.streamAway(err)
 	}
 	if err := s.ledger.load(ctx, at); err != nil {
 		return s.status.databaseAway(err)
+	}
+	if at, err = s.reset(ctx, at); err != nil {
+		return err
 	}
 	recent, err := s.ledger.recent(ctx)
 	if err != nil {
@@ -142,6 +143,9 @@ func (s *session) work(ctx context.Context, read <-chan []message) error {
 				return nil
 			}
 			msgs = s.gather(msgs, read)
+			if err := s.steady(); err != nil {
+				return err
+			}
 			if err := s.ledger.store(ctx, msgs, func(p plan) { s.stored(ctx, p) }); err != nil {
 				return s.status.databaseAway(err)
 			}
@@ -190,6 +194,10 @@ func (s *session) stored(ctx context.Context, p plan) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "audit records are missing", slog.String("gateway", g.gateway),
 			slog.Uint64("epoch", g.epoch), slog.Uint64("from", g.first), slog.Uint64("to", g.last))
 	}
+	for key, n := range p.contradicted() {
+		s.log.LogAttrs(ctx, slog.LevelError, "audit records contradict those with the same numbers", slog.String("gateway", key.gateway),
+			slog.Uint64("epoch", key.epoch), slog.Int("records", n))
+	}
 	now := time.Now()
 	for key, after := range p.sources {
 		s.heard[key] = now
@@ -216,7 +224,14 @@ func (s *session) check(ctx context.Context) error {
 	if err != nil {
 		return s.status.streamAway(err)
 	}
-	if !at.created.Equal(s.ledger.incarnation) || at.last < s.ledger.lastSeq {
+	same := at.created.Equal(s.ledger.incarnation)
+	if same {
+		same, err = s.same(ctx, at)
+	}
+	if err != nil {
+		return s.status.streamAway(err)
+	}
+	if !same { // or so it seems: the next session makes sure of it before it does anything
 		return s.status.streamAway(errStreamChanged)
 	}
 	s.status.seen(at)
@@ -248,12 +263,12 @@ func (s *session) tellAll(ctx context.Context) error {
 	return s.count(ctx)
 }
 
-// count brings the numbers of what is missing and what was rejected up to date.
+// count brings the numbers of what is missing, was rejected or contradicts up to date.
 func (s *session) count(ctx context.Context) error {
-	open, lost, rejected, err := s.ledger.holes(ctx)
+	n, err := s.ledger.count(ctx)
 	if err != nil {
 		return s.status.databaseAway(fmt.Errorf("count holes: %w", err))
 	}
-	s.status.counted(open, lost, rejected)
+	s.status.counted(n)
 	return nil
 }

@@ -45,6 +45,9 @@ type Intervals struct {
 	Gather time.Duration
 	// Check is how often the stream's identity is looked at, and the stream purged; default 1 s.
 	Check time.Duration
+	// Doubt is how long a stream must seem to be restored from an older copy before that is believed; longer than a
+	// NATS server takes itself for the leader without its followers, 10 s. Default 12 s.
+	Doubt time.Duration
 	// Marks is how often every gateway is told again what is committed; default 5 s.
 	Marks time.Duration
 	// Standby is how often to try to become the active consumer; default 1 s.
@@ -74,6 +77,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.Intervals.Poll, 20 * time.Millisecond},
 		{&s.Intervals.Gather, 50 * time.Millisecond},
 		{&s.Intervals.Check, time.Second},
+		{&s.Intervals.Doubt, 12 * time.Second},
 		{&s.Intervals.Marks, 5 * time.Second},
 		{&s.Intervals.Standby, time.Second},
 		{&s.Intervals.Retry, 2 * time.Second},

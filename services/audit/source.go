@@ -14,6 +14,21 @@ type sourceKey struct {
 // span is the numbers first to last, both included.
 type span struct{ first, last uint64 }
 
+// without gives what is left of a span without parts of it, which ascend and are apart from each other.
+func (s span) without(parts []span) []span {
+	var rest []span
+	for _, p := range parts {
+		if s.first < p.first {
+			rest = append(rest, span{s.first, p.first - 1})
+		}
+		s.first = p.last + 1
+	}
+	if s.first <= s.last {
+		rest = append(rest, s)
+	}
+	return rest
+}
+
 // hole is a span that never came although later records did.
 type hole struct {
 	span

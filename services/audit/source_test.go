@@ -70,7 +70,7 @@ func TestTakeIsExact(t *testing.T) {
 			first := rapid.Uint64Range(1, 60).Draw(t, "first")
 			batch := span{first, first + rapid.Uint64Range(0, 9).Draw(t, "more")}
 			fresh, next := s.take(batch, rapid.SampledFrom([]uint64{0, 0, 0, 5, 30}).Draw(t, "oldest"), time.Time{})
-			isNew := map[uint64]bool{}
+			isNew, again := map[uint64]bool{}, 0
 			for _, f := range fresh {
 				for n := f.first; n <= f.last; n++ {
 					if have[n] || isNew[n] || n < batch.first || n > batch.last {
@@ -78,6 +78,17 @@ func TestTakeIsExact(t *testing.T) {
 					}
 					isNew[n] = true
 				}
+			}
+			for _, a := range batch.without(fresh) {
+				for n := a.first; n <= a.last; n++ {
+					if !have[n] || isNew[n] {
+						t.Fatalf("%d is new, and comes again", n)
+					}
+					again++
+				}
+			}
+			if again+len(isNew) != int(batch.last-batch.first)+1 {
+				t.Fatalf("%d new and %d again of %v", len(isNew), again, batch)
 			}
 			for n := batch.first; n <= batch.last; n++ {
 				if !have[n] && !isNew[n] {

@@ -17,9 +17,15 @@ type status struct {
 	cursor    uint64 // sequence of the last message committed
 	last      uint64 // of the stream
 	committed time.Time
+	tally
+}
+
+// tally counts what is not as it should be.
+type tally struct {
 	open      int64 // holes that may be filled
 	lost      int64 // holes that will not
-	rejected  int64
+	rejected  int64 // messages
+	conflicts int64 // records
 }
 
 const (
@@ -39,6 +45,7 @@ type detail struct {
 	OpenHoles      int64      `json:"open_holes"`
 	LostHoles      int64      `json:"lost_holes"`
 	RejectedEver   int64      `json:"rejected"`
+	Conflicts      int64      `json:"conflicts"`
 	ConfigFollowed any        `json:"config_log,omitempty"`
 }
 
@@ -98,10 +105,10 @@ func (s *status) stored(cursor uint64) {
 	s.cursor, s.committed = cursor, time.Now()
 }
 
-func (s *status) counted(open, lost, rejected int64) {
+func (s *status) counted(n tally) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.lost, s.rejected = open, lost, rejected
+	s.tally = n
 }
 
 // view gives all of it at one moment.
@@ -110,7 +117,7 @@ func (s *status) view() detail {
 	defer s.mu.Unlock()
 	d := detail{
 		Role: s.role, Database: s.database, Stream: s.stream,
-		OpenHoles: s.open, LostHoles: s.lost, RejectedEver: s.rejected,
+		OpenHoles: s.open, LostHoles: s.lost, RejectedEver: s.rejected, Conflicts: s.conflicts,
 	}
 	if s.role != roleStandby && s.last > s.cursor {
 		d.Lag = s.last - s.cursor

@@ -62,7 +62,7 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	s := Settings{
 		DatabaseURL: w.url, AdminToken: adminToken, Settings: w.nats.Settings(topology.Audit), Listener: listener,
 		Intervals: Intervals{
-			Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
+			Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Doubt: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
 			Standby: 50 * time.Millisecond, Retry: 100 * time.Millisecond, Attempt: time.Second, Transaction: 10 * time.Second,
 			Drain: 5 * time.Second, Seal: 20 * time.Millisecond, Log: 100 * time.Millisecond,
 		},
@@ -83,6 +83,9 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	t.Cleanup(in.stop)
 	return in
 }
+
+// seldomPurged leaves committed messages in the stream until the next start.
+func seldomPurged(s *Settings) { s.Intervals.Check = time.Hour }
 
 // await waits until something is so.
 func await(t testing.TB, what string, so func() bool) {
@@ -269,6 +272,11 @@ func (w *world) awaitCount(t testing.TB, want int64) {
 // exact makes sure that ids are dense and no record is there twice.
 func (w *world) exact(t testing.TB) {
 	t.Helper()
+	const located = `SELECT count(*) FROM audit.call c JOIN audit.run r USING (gateway, epoch)
+		WHERE c.n BETWEEN r.first_n AND r.last_n AND c.id = r.first_id + c.n - r.first_n`
+	if n, all := row[int64](t, w.url, located), w.count(t); n != all {
+		t.Errorf("%d of %d calls are found by their numbers", n, all)
+	}
 	const dense = `SELECT coalesce(min(id), 1) = 1 AND coalesce(max(id), 0) = count(*) AND count(DISTINCT (gateway, epoch, n)) = count(*)
 		AND count(*) = (SELECT last_id FROM audit.head) AND count(*) = (SELECT coalesce(sum(rows), 0) FROM audit.part) FROM audit.call`
 	if !row[bool](t, w.url, dense) {

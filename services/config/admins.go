@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -113,7 +114,7 @@ func (a *api) postAdminToken(w http.ResponseWriter, r *http.Request) {
 		issued.ExpiresAt = time.Now().Add(asked.ExpiresIn.Std()).UTC()
 		fact.ExpiresAt = timestamppb.New(issued.ExpiresAt)
 	}
-	c.propose = func(s *configlog.Snapshot) (*proposal, error) {
+	c.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) {
 		if _, there := s.AdminTokens[asked.Name]; there {
 			return nil, fault.New(fault.Conflict, "there is an admin token of this name: revoke it first")
 		}
@@ -139,7 +140,7 @@ func (a *api) deleteAdminToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := chi.URLParam(r, "name")
-	c.propose = func(s *configlog.Snapshot) (*proposal, error) {
+	c.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) {
 		if name == adminauth.Bootstrap {
 			return nil, fault.New(fault.Conflict, "bootstrap is set by GATEHOUSE_ADMIN_TOKEN: change it there")
 		}

@@ -104,8 +104,11 @@ func TestRoles(t *testing.T) {
 
 func TestFirstAdminIsMade(t *testing.T) {
 	t.Parallel()
-	dir, keys := t.TempDir(), keysDir(t)
-	i := start(t, testkit.StartNATS(t), func(s *Settings) { s.AdminToken, s.DataDir, s.KeysDir = adminauth.Digest{}, dir, keys })
+	n, dir, keys, shown := testkit.StartNATS(t), t.TempDir(), keysDir(t), new(buffer)
+	unset := func(s *Settings) {
+		s.AdminToken, s.DataDir, s.KeysDir, s.Terminal = adminauth.Digest{}, dir, keys, shown
+	}
+	i := start(t, n, unset)
 	var bearer string
 	i.until("the file", func() bool {
 		token, err := os.ReadFile(dir + "/admin-token")
@@ -117,6 +120,22 @@ func TestFirstAdminIsMade(t *testing.T) {
 	if log := i.log.String(); strings.Contains(log, bearer[7:]) || !strings.Contains(log, "admin-token") {
 		t.Error(log)
 	}
+	if err := i.end(); err != nil {
+		t.Fatal(err)
+	}
+	i = start(t, n, unset)
+	i.until("ready again", func() bool { return i.get("config", "Authorization", bearer).status == http.StatusOK })
+	if text := shown.String(); strings.Count(text, bearer[7:]) != 1 || !strings.Contains(text, dir+"/admin-token") || strings.Count(text, "\n") != 1 {
+		t.Errorf("shown: %q", text)
+	}
+}
+
+func TestWithoutADataFolderThereIsNoFirstAdmin(t *testing.T) {
+	t.Parallel()
+	i := start(t, testkit.StartNATS(t), func(s *Settings) { s.AdminToken = adminauth.Digest{} })
+	i.until("it is said", func() bool {
+		return strings.Contains(i.log.String(), "set GATEHOUSE_ADMIN_TOKEN, or GATEHOUSE_DATA_DIR")
+	})
 }
 
 func TestAuditIsHandedOn(t *testing.T) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -30,10 +31,12 @@ type api struct {
 	events    *eventlog.Log
 	follower  *configlog.Follower
 	history   *history
+	stale     *staleness
 	healer    *healer
 	sealer    *secret.Sealer
 	prints    secret.Fingerprinter
 	gateways  *gateways.Tracker
+	lookout   *lookout
 	auth      *adminauth.Auth
 	metrics   *metrics
 	transport *http.Transport
@@ -110,6 +113,9 @@ func (a *api) trouble() string {
 	return status.Trouble
 }
 
+// wrong says why no change can be taken, of the log's own or because of a gateway, or nothing.
+func (a *api) wrong() string { return cmp.Or(a.trouble(), a.lookout.anotherHistory()) }
+
 // check is what /readyz shows of the service.
 func (a *api) check() service.Check {
 	s, status := a.follower.Snapshot(), a.follower.Status()
@@ -119,7 +125,7 @@ func (a *api) check() service.Check {
 		BlockedAt uint64     `json:"blocked_at,omitempty"`
 		Trouble   string     `json:"trouble,omitempty"`
 		NATS      string     `json:"nats"`
-	}{BlockedAt: status.BlockedAt, Trouble: a.trouble(), NATS: strings.ToLower(a.nc.Status().String())}
+	}{BlockedAt: status.BlockedAt, Trouble: a.wrong(), NATS: strings.ToLower(a.nc.Status().String())}
 	if s != nil {
 		detail.Sequence = s.State.Seq
 	}

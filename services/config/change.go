@@ -27,8 +27,9 @@ type command struct {
 	requestID string
 	condition condition
 	dryRun    bool
+	force     bool // though gateways have another history
 	// propose decides what the change is, given what there is. It may be asked again, of something newer.
-	propose func(*configlog.Snapshot) (*proposal, error)
+	propose func(context.Context, *configlog.Snapshot) (*proposal, error)
 }
 
 // proposal is a change that is valid: where it leads to, what is said beside the document, and what must be
@@ -87,14 +88,14 @@ func (a *api) change(ctx context.Context, c command) (*outcome, error) {
 }
 
 func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
-	from, err := a.current(ctx, c.condition)
+	from, err := a.current(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if !c.condition.holds(from.State) {
 		return nil, stale(from.State)
 	}
-	p, err := c.propose(from)
+	p, err := c.propose(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -125,15 +126,18 @@ func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
 
 // current gives the configuration a change is made to. When the condition names a later one, another instance
 // has made it: it is waited for.
-func (a *api) current(ctx context.Context, c condition) (*configlog.Snapshot, error) {
-	s, err := a.loaded()
-	if err != nil {
+func (a *api) current(ctx context.Context, c command) (*configlog.Snapshot, error) {
+	if _, err := a.loaded(); err != nil {
 		return nil, err
 	}
 	if trouble := a.trouble(); trouble != "" {
 		return nil, fault.New(fault.Unavailable, "no change is taken, what is there stays: "+trouble)
 	}
-	if seq := c.newest(); seq > s.State.Seq {
+	if err := a.sameHistory(ctx, c); err != nil {
+		return nil, err
+	}
+	s := a.follower.Snapshot()
+	if seq := c.condition.newest(); seq > s.State.Seq {
 		ctx, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
 		defer cancel()
 		if later, err := a.follower.AtLeast(ctx, seq); err == nil {
@@ -181,7 +185,7 @@ func notStored(err error) error {
 	case errors.As(err, &conflict):
 		return err
 	case errors.Is(err, eventlog.ErrUnclear):
-		return fault.Wrap(fault.Unavailable, "NATS did not say whether the change was stored: read the configuration again", err)
+		return fault.Wrap(fault.Unavailable, "it is unclear whether the change was stored: read the configuration again", err)
 	case errors.Is(err, eventlog.ErrNotStored):
 		return fault.Wrap(fault.Unavailable, "NATS is away; nothing was changed", err)
 	case errors.As(err, &broken):

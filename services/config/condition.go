@@ -28,6 +28,15 @@ func ifMatch(r *http.Request) (condition, error) {
 	return condition{tags: entityTags(text)}, nil
 }
 
+// unchanged tells whether If-None-Match names what there is (RFC 9110 §13.1.2): any document for "*", and a tag
+// whether it was made weak on its way or not.
+func unchanged(r *http.Request, tag string) bool {
+	text := strings.TrimSpace(strings.Join(r.Header.Values("If-None-Match"), ","))
+	return text == "*" || slices.ContainsFunc(entityTags(text), func(given string) bool {
+		return strings.TrimPrefix(given, "W/") == tag
+	})
+}
+
 // entityTags takes a list of entity tags apart. Ours have no comma and no quote in them.
 func entityTags(text string) []string {
 	var tags []string

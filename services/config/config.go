@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
@@ -18,6 +20,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/gateways"
 )
@@ -62,10 +65,11 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		return errors.Join(err, listener.Close())
 	}
 	var running sync.WaitGroup
-	streams := &ensurer{log: host.Log, js: js, follower: a.follower, settings: s}
+	streams := &ensurer{log: host.Log, js: js, follower: a.follower, stale: a.stale, settings: s}
 	follow := sync.OnceFunc(func() { running.Go(func() { a.follower.Run(behind) }) })
 	running.Go(func() { streams.run(behind, follow) })
 	listing := make(chan error, 1)
+	running.Go(func() { a.lookout.run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
 	host.Health.Set(a.check)
 
@@ -89,15 +93,25 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 		return nil, err
 	}
 	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.LogCheck})
-	past := new(history)
+	past, stale := new(history), new(staleness)
 	mends := &healer{log: host.Log, js: js, events: events, history: past}
-	follower := configlog.NewFollower(host.Log, events, configlog.Options{OnCommit: past.add, Repair: mends.repair, Retry: s.Retry})
+	follower := configlog.NewFollower(host.Log, events, configlog.Options{
+		OnCommit: func(c eventlog.Commit, meta *configv1.Commit, facts []proto.Message) {
+			stale.add(c, meta, facts)
+			past.add(c, meta, facts)
+		},
+		Repair: mends.repair, Retry: s.Retry,
+	})
 	a := &api{
-		log: host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: events, follower: follower, history: past,
+		log: host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: events, follower: follower, history: past, stale: stale,
 		healer: mends, sealer: sealer, prints: prints, transport: newTransport(), turn: make(chan struct{}, 1), ending: ctx,
-		gateways: gateways.NewTracker(host.Log, gateways.Options{LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery}),
-		auth:     adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
+		gateways: gateways.NewTracker(host.Log, gateways.Options{
+			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state,
+			ListedFor: func() time.Duration { return s.limits(stale.at(time.Now(), enlisted)).GatewayTTL },
+		}),
+		auth: adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
 	}
+	a.lookout = &lookout{api: a}
 	if a.metrics, err = newMetrics(host.Metrics, a); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}

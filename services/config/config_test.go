@@ -78,7 +78,7 @@ func start(t testing.TB, n *testkit.NATS, change func(*Settings)) *instance {
 	}
 	s := Settings{
 		Settings: n.Settings(topology.Config), Listener: listener, AdminToken: adminauth.Hash(firstToken),
-		LogCheck: 50 * time.Millisecond, Retry: 50 * time.Millisecond, GatewayListEvery: 50 * time.Millisecond, GatewayLiveWithin: time.Second,
+		LogCheck: 50 * time.Millisecond, Retry: 50 * time.Millisecond, GatewayListEvery: 50 * time.Millisecond, GatewayLiveWithin: time.Minute, GatewayHearing: 100 * time.Millisecond,
 	}
 	if change != nil {
 		change(&s)
@@ -121,16 +121,7 @@ func (i *instance) ready() *instance {
 // until waits for something that comes by itself.
 func (i *instance) until(what string, holds func() bool) {
 	i.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			i.t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	testkit.Until(i.t, what, holds)
 }
 
 // reply is an answer that was read.
@@ -249,13 +240,10 @@ type gateway struct {
 	beat *configv1.GatewayBeat
 }
 
-// beats makes a gateway that lives until it is stopped.
+// beats makes a gateway that is in the bucket, and beats until it is stopped.
 func beats(t testing.TB, n *testkit.NATS, id string, at eventlog.State, level uint32) *gateway {
 	t.Helper()
-	g := &gateway{t: t, n: n, id: id, beat: &configv1.GatewayBeat{
-		Id: id, Instance: id + "-1", Version: "test", FactLevel: level, StartedAt: timestamppb.Now(),
-	}}
-	g.has(at)
+	g := beating(t, n, id, at, level)
 	js := n.JetStream(t, topology.Gateway)
 	bucket, err := js.KeyValue(t.Context(), topology.BucketGateways)
 	if err != nil {
@@ -264,6 +252,17 @@ func beats(t testing.TB, n *testkit.NATS, id string, at eventlog.State, level ui
 	if _, err := bucket.Put(t.Context(), id, g.now(false)); err != nil {
 		t.Fatal(err)
 	}
+	return g
+}
+
+// beating makes a gateway that beats, and is in no bucket.
+func beating(t testing.TB, n *testkit.NATS, id string, at eventlog.State, level uint32) *gateway {
+	t.Helper()
+	g := &gateway{t: t, n: n, id: id, beat: &configv1.GatewayBeat{
+		Id: id, Instance: id + "-1", Version: "test", FactLevel: level, StartedAt: timestamppb.Now(),
+	}}
+	g.has(at)
+	js := n.JetStream(t, topology.Gateway)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() {

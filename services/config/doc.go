@@ -9,7 +9,7 @@
 //
 // The way of a change (change.go): the condition (If-Match) holds, the document is read and laid over its
 // defaults (document), secrets get their names, everything is checked, the difference becomes facts (facts),
-// every live gateway must know their level, secrets are sealed, the commit is appended to the very state it
+// no gateway may have another history (strangers.go), every live one must know their level, secrets are sealed, the commit is appended to the very state it
 // was decided on, and this instance follows it before it answers.
 //
 // # What happens when something is gone
@@ -19,6 +19,8 @@
 //	Postgres or audit away      nothing here needs them; audit/* answers 503                TestAuditAway
 //	stream cut or made anew     missing commits are put back byte for byte, and loudly      TestHealsACutStream
 //	log forked                  changes 503 and it is named; GET goes on                    TestForkedLog
+//	log lost or rewound, and    changes 409 another_history (or by force=fork); GET goes on     TestALogThatWasLost
+//	only a gateway knows
 //	commit of a newer program   changes 503 and it is named; GET goes on                    TestUnknownFact
 //	commit too large            422; nothing is stored                                      TestTooLarge
 //	keys missing                Run ends at once and names the file                         TestKeysMissing

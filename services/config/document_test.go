@@ -71,8 +71,13 @@ func TestPutThenGet(t *testing.T) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
-	if r := i.get("config", "If-None-Match", out.ETag); r.status != http.StatusNotModified || r.body != "" {
-		t.Errorf("If-None-Match: %d", r.status)
+	for given, status := range map[string]int{
+		out.ETag: http.StatusNotModified, "W/" + out.ETag: http.StatusNotModified, "*": http.StatusNotModified, `"x", W/` + out.ETag: http.StatusNotModified,
+		`"x"`: http.StatusOK, `W/"*"`: http.StatusOK,
+	} {
+		if r := i.get("config", "If-None-Match", given); r.status != status || r.header.Get("ETag") != out.ETag || (r.body == "") != (status == http.StatusNotModified) {
+			t.Errorf("If-None-Match: %s gives %d", given, r.status)
+		}
 	}
 	var page struct{ Events []event }
 	i.get("config/events").want(http.StatusOK).json(&page)

@@ -1,8 +1,8 @@
 package config
 
 import (
+	"context"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -37,7 +37,7 @@ func (a *api) getConfig(w http.ResponseWriter, r *http.Request) {
 	tag := etag(state)
 	w.Header().Set("ETag", tag)
 	w.Header().Set(headerVersion, strconv.FormatUint(state.Seq, 10))
-	if given := r.Header.Get("If-None-Match"); given != "" && slices.Contains(entityTags(given), tag) {
+	if unchanged(r, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -71,7 +71,7 @@ func (a *api) then(now *configlog.Snapshot, text string) (configlog.Config, even
 
 // putConfig makes the document in the body the current one.
 func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why")
+	values, err := query(r, "dry_run", "wait", "why", "force")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -87,35 +87,38 @@ func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	draft, unread := document.Read(data, syntax) // before the turn: a large one takes its time
-	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) {
+	wanted.propose = func(ctx context.Context, s *configlog.Snapshot) (*proposal, error) {
 		if draft == nil { // settled by an earlier try, or malformed
 			draft, unread = document.Read(data, syntax)
 		}
 		given := draft
 		draft = nil
-		return a.proposed(s, given, unread)
+		return a.proposed(ctx, s, given, unread)
 	}
 	a.carryOut(w, r, wanted)
 }
 
 // proposed decides whether a document may follow what there is. draft is nil when it was malformed.
-func (a *api) proposed(s *configlog.Snapshot, draft *document.Draft, unread []fault.Problem) (*proposal, error) {
+func (a *api) proposed(ctx context.Context, s *configlog.Snapshot, draft *document.Draft, unread []fault.Problem) (*proposal, error) {
 	const refused = "the document cannot work; nothing was changed"
 	if draft == nil {
 		return nil, unfit(refused, unread)
 	}
-	seals, unsettled := settle(&s.Config, draft, a.prints)
+	seals, unsettled, err := a.settle(ctx, &s.Config, draft)
+	if err != nil {
+		return nil, err
+	}
 	wrong, warnings := document.Check(&draft.Config)
 	if all := document.Join(unread, unsettled, wrong); len(all) > 0 {
 		return nil, unfit(refused, all)
 	}
-	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config))
+	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config), a.unopened(&draft.Config))
 	return &proposal{to: &draft.Config, seals: seals, warnings: warnings}, nil
 }
 
 // rollback makes the document of then the current one, in one new commit. What was sealed then still is.
 func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why")
+	values, err := query(r, "dry_run", "wait", "why", "force")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -146,7 +149,7 @@ func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	wanted.propose = func(s *configlog.Snapshot) (*proposal, error) { return a.earlier(s, *asked.To) }
+	wanted.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) { return a.earlier(s, *asked.To) }
 	a.carryOut(w, r, wanted)
 }
 
@@ -161,5 +164,5 @@ func (a *api) earlier(s *configlog.Snapshot, to uint64) (*proposal, error) {
 	if len(problems) > 0 {
 		return nil, unfit("the document of then does not pass the rules of today; nothing was changed", problems)
 	}
-	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then))}, nil
+	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then), a.unopened(&then))}, nil
 }

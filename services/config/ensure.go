@@ -12,12 +12,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ensurer keeps the streams there: at start, when the log cannot be followed, when the longest stale.max has
-// changed, and now and then.
+// ensurer keeps the streams there: at start, when the log cannot be followed, when the longest stale.max
+// that a gateway may go by has changed, and now and then.
 type ensurer struct {
 	log      *slog.Logger
 	js       jetstream.JetStream
 	follower *configlog.Follower
+	stale    *staleness
 	settings Settings
 }
 
@@ -54,10 +55,7 @@ func (e *ensurer) run(ctx context.Context, started func()) {
 }
 
 func (e *ensurer) wanted() topology.Limits {
-	if s := e.follower.Snapshot(); s != nil {
-		return e.settings.limits(&s.Config)
-	}
-	return e.settings.limits(nil)
+	return e.settings.limits(e.stale.at(time.Now(), enlisted))
 }
 
 // errNotLoaded says that what the limits should be is not known yet, and that nothing is missing.

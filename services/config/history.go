@@ -63,6 +63,16 @@ func (h *history) state(seq uint64) (eventlog.State, bool) {
 	return commits[seq-1].State, true
 }
 
+// head gives the last state.
+func (h *history) head() eventlog.State {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if len(h.commits) == 0 {
+		return eventlog.State{}
+	}
+	return h.commits[len(h.commits)-1].State
+}
+
 // config gives the configuration of then, folded anew from the first commit; false when there was none yet.
 func (h *history) config(seq uint64) (configlog.Config, eventlog.State, bool, error) {
 	commits, ok := h.upTo(seq)

@@ -37,8 +37,8 @@ func newMetrics(registry prometheus.Registerer, a *api) (*metrics, error) {
 			}
 			return -1
 		}),
-		gauge("gatehouse_config_log_trouble", "1 while the log cannot be followed and no change is taken.", func() float64 {
-			if a.trouble() != "" {
+		gauge("gatehouse_config_log_trouble", "1 while no change is taken: the log cannot be followed, or a gateway has another history.", func() float64 {
+			if a.wrong() != "" {
 				return 1
 			}
 			return 0

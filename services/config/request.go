@@ -47,6 +47,10 @@ func (a *api) wished(r *http.Request, values url.Values) (wish, error) {
 			return wish{}, fault.New(fault.Invalid, "dry_run must be true or false")
 		}
 	}
+	if force := values.Get("force"); values.Has("force") && force != "fork" {
+		return wish{}, fault.New(fault.Invalid, "force must be fork: the change is made though a gateway has another history")
+	}
+	w.force = values.Has("force")
 	w.wait, err = a.waiting(values)
 	return w, err
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
-	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
@@ -27,48 +26,68 @@ type seal struct {
 }
 
 // settle puts into a draft what each secret is called: the value that is kept already stays what it is, a new
-// one becomes the next version of its reference, a reference must be the one that is there.
-func settle(current *configlog.Config, d *document.Draft, prints secret.Fingerprinter) (seals []seal, problems []fault.Problem) {
+// one becomes the next version of its reference, a reference must be the one that is there. A kept value that
+// its owner can no longer open is new too: its owner has another key now, or the bucket has lost it. The error is
+// that the bucket cannot be read.
+func (a *api) settle(ctx context.Context, current *configlog.Config, d *document.Draft) (seals []seal, problems []fault.Problem, err error) {
 	document.EachSecret(&d.Config, func(place document.Place, given configlog.Secret) configlog.Secret {
 		was := document.SecretAt(current, place)
-		plain, byValue := d.Plain[place.Path]
+		plain, byValue := d.Plain[place.Key]
 		if !byValue {
 			if given.Ref == "" {
 				return given // {env}, {file} or nothing
 			}
 			if !keeps(given, was) {
-				problems = append(problems, fault.Problem{Path: place.Path, Message: "no such secret is kept here: give its value, or the ref, version and fingerprint that GET shows"})
+				problems = append(problems, fault.Problem{Path: place.Path, Message: "no such secret is kept here: give its value, or what GET shows"})
 			}
 			return was
 		}
 		if wrong := malformed(place, plain.Reveal()); wrong != "" {
 			problems = append(problems, fault.Problem{Path: place.Path + ".value", Message: wrong})
 		}
-		print := prints.Of(plain.Reveal())
-		if was.Ref != "" && was.Fingerprint == print {
-			return was
+		print, recipient := a.prints.Of(plain.Reveal()), a.sealer.Recipient(place.Owner)
+		if was.Ref != "" && was.Fingerprint == print && was.Recipient == recipient {
+			held, unread := a.sealer.Holds(ctx, was.Key())
+			err = errors.Join(err, unread)
+			if held {
+				return was
+			}
 		}
-		next := configlog.Secret{Ref: was.Ref, Version: was.Version + 1, Fingerprint: print}
+		next := configlog.Secret{Ref: was.Ref, Version: was.Version + 1, Fingerprint: print, Recipient: recipient}
 		if was.Ref == "" {
-			next = fresh(print)
+			next = fresh(print, recipient)
 		}
 		seals = append(seals, seal{place: place, plain: plain, secret: next})
 		return next
 	})
-	return seals, problems
+	if err != nil {
+		err = fault.Wrap(fault.Unavailable, "whether the secrets are still kept cannot be read: NATS is away; nothing was changed", err)
+	}
+	return seals, problems, err
+}
+
+// unopened warns of secrets that are kept but sealed to a key their owner no longer has.
+func (a *api) unopened(c *configlog.Config) (warnings []fault.Problem) {
+	document.EachSecret(c, func(place document.Place, s configlog.Secret) configlog.Secret {
+		if s.Recipient != "" && s.Recipient != a.sealer.Recipient(place.Owner) {
+			warnings = append(warnings, fault.Problem{Path: place.Path, Message: "is sealed to a key that is no more: give its value again"})
+		}
+		return s
+	})
+	return warnings
 }
 
 // keeps tells whether what a document names is what is kept.
 func keeps(given, was configlog.Secret) bool {
 	return given.Ref == was.Ref && (given.Version == 0 || given.Version == was.Version) &&
-		(given.Fingerprint == "" || given.Fingerprint == was.Fingerprint)
+		(given.Fingerprint == "" || given.Fingerprint == was.Fingerprint) && (given.Recipient == "" || given.Recipient == was.Recipient)
 }
 
 // fresh gives the first version of a reference nobody has used.
-func fresh(print string) configlog.Secret {
+func fresh(print, recipient string) configlog.Secret {
 	ref := make([]byte, 10)
 	_, _ = rand.Read(ref) // never fails
-	return configlog.Secret{Ref: "s" + hex.EncodeToString(ref), Version: 1, Fingerprint: print}
+	return configlog.Secret{Ref: "s" + hex.EncodeToString(ref), Version: 1, Fingerprint: print, Recipient: recipient}
 }
 
 // malformed tells what is wrong with a secret's value without repeating any of it.
@@ -109,10 +128,10 @@ func (a *api) sealAll(ctx context.Context, to *configlog.Config, seals []seal) e
 		if err != nil {
 			return err
 		}
-		called[s.place.Path] = name
+		called[s.place.Key] = name
 	}
 	document.EachSecret(to, func(p document.Place, s configlog.Secret) configlog.Secret {
-		if name, ok := called[p.Path]; ok {
+		if name, ok := called[p.Key]; ok {
 			return name
 		}
 		return s
@@ -132,7 +151,7 @@ func (a *api) sealOne(ctx context.Context, s seal) (configlog.Secret, error) {
 		case try < versionTries:
 			name.Version++
 		default:
-			name = fresh(name.Fingerprint)
+			name = fresh(name.Fingerprint, name.Recipient)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
@@ -117,6 +118,79 @@ func TestSecretsLife(t *testing.T) {
 	}
 }
 
+// TestLongNamesKeepTheirOwnSecrets: two accounts whose names differ only where a message no longer shows it.
+func TestLongNamesKeepTheirOwnSecrets(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	long := strings.Repeat("long-name.", 8)
+	i.put(fmt.Sprintf(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],"upstream":{"accounts":{"%s1":%s,"%s2":%s}}}]}`,
+		long, value("one"), long, value("two"))).changed()
+	accounts := i.site().Upstream.Accounts
+	for name, want := range map[string]string{long + "1": "one", long + "2": "two"} {
+		if got := opens(t, n, i.keys, secret.Gateway, accounts[name]); got != want {
+			t.Errorf("account %s has the secret %q", name, got)
+		}
+	}
+}
+
+// TestALostSecretIsEnteredAgain: the same values, once the gateways' key was lost and made anew, and once the bucket
+// was. What its owner can still open stays as it is.
+func TestALostSecretIsEnteredAgain(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	document := oneSite(value("p"), value("a"))
+	i.put(document).changed()
+	first := i.site()
+	if err := i.end(); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"gateway.age", "gateway.pub"} {
+		if err := os.Remove(filepath.Join(i.keys, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := secret.Init(i.keys); err != nil {
+		t.Fatal(err)
+	}
+	i = start(t, n, func(s *Settings) { s.KeysDir = i.keys }).ready()
+	kept := i.get("config")
+	const account = "sites[0].upstream.accounts.svc-api"
+	if out := i.put(strings.Replace(kept.body, `"requests": 1000`, `"requests": 1001`, 1)).changed(); !slices.ContainsFunc(out.Warnings, func(p fault.Problem) bool {
+		return p.Path == account && strings.Contains(p.Message, "a key that is no more")
+	}) {
+		t.Errorf("it is not said: %+v", out.Warnings)
+	}
+	i.put(document).changed()
+	second := i.site()
+	if a := second.Upstream.Accounts["svc-api"]; a.Version != 2 || opens(t, n, i.keys, secret.Gateway, a) != "a" {
+		t.Errorf("gateways: %+v", a)
+	}
+	if diff := cmp.Diff(first.Providers, second.Providers); diff != "" {
+		t.Errorf("introspection: %s", diff)
+	}
+	if out := i.put(document).changed(); len(out.Changes) != 0 {
+		t.Errorf("the same again is a change: %+v", out.Changes)
+	}
+
+	bucket, err := n.JetStream(t, topology.Config).KeyValue(t.Context(), topology.BucketSecrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bucket.Delete(t.Context(), second.Providers[0].ClientSecret.Key()); err != nil {
+		t.Fatal(err)
+	}
+	i.put(document).changed()
+	third := i.site()
+	if p := third.Providers[0].ClientSecret; p.Version != 2 || opens(t, n, i.keys, secret.Introspection, p) != "p" {
+		t.Errorf("introspection: %+v", p)
+	}
+	if diff := cmp.Diff(second.Upstream, third.Upstream); diff != "" {
+		t.Errorf("gateways: %s", diff)
+	}
+}
+
 func TestATakenVersionIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
@@ -204,7 +278,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	} {
 		keep(i.put(oneSite(given, value(mark))))
 	}
-	for _, yaml := range []string{"value: *" + mark, "value: !" + mark + " x", "value: 'x" + mark, "{" + mark + "}", "value: @" + mark, "? " + mark, "value: " + mark + "\n\t" + mark} {
+	for _, yaml := range []string{"value: *" + mark, "value: *hun'ter" + mark, `value: *hun"ter` + mark, "value: &a'" + mark + "' *b", "value: !" + mark + " x", "value: 'x" + mark, "{" + mark + "}", "value: @" + mark, "? " + mark, "value: " + mark + "\n\t" + mark} {
 		keep(i.put("sites:\n- id: a\n  upstream:\n    private_key:\n      "+yaml, "Content-Type", "application/yaml"))
 	}
 	var token struct{ Token string }

@@ -3,9 +3,12 @@ package config
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -29,6 +32,9 @@ type Settings struct {
 	AdminToken adminauth.Digest `env:"ADMIN_TOKEN"`
 	// DataDir is the installation's folder.
 	DataDir string `env:"DATA_DIR"`
+	// Terminal is where a first admin's token that was made is shown, this once and not in the log; default
+	// stderr.
+	Terminal io.Writer
 	// KeysDir holds the recipients secrets are sealed to and the fingerprint key; default DataDir/keys.
 	KeysDir string `env:"KEYS_DIR"`
 	// AuditURL is where the audit service answers audit/*; empty: nowhere.
@@ -36,7 +42,7 @@ type Settings struct {
 
 	// Replicas of every stream: 1 on a single NATS server, 3 in a cluster.
 	Replicas int `env:"NATS_REPLICAS"`
-	// AuditBytes bounds stream AUDIT; default 4 GiB.
+	// AuditBytes bounds stream AUDIT; default 4 GiB, or what NATS can reserve.
 	AuditBytes int64 `env:"AUDIT_STREAM_BYTES"`
 
 	// LogCheck is how often the log is held against the stream; default 1 s.
@@ -53,6 +59,9 @@ type Settings struct {
 	GatewayLiveWithin time.Duration `env:"GATEWAY_LIVE_WITHIN"`
 	// GatewayListEvery is how often the bucket of gateways is read; default 1 s.
 	GatewayListEvery time.Duration `env:"GATEWAY_LIST_EVERY"`
+	// GatewayHearing is how long gateways are listened for before a new process takes a change, above the second
+	// from beat to beat; default 1.5 s.
+	GatewayHearing time.Duration `env:"GATEWAY_HEARING"`
 	// WaitApplied is how long wait=applied waits; default 10 s.
 	WaitApplied time.Duration `env:"CONFIG_WAIT_APPLIED"`
 	// Drain bounds how long running requests may take at the end; default 20 s.
@@ -69,12 +78,14 @@ func (s Settings) complete(log *slog.Logger) (Settings, error) {
 	}
 	s.AdminListen = cmp.Or(s.AdminListen, "127.0.0.1:8081")
 	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
+	s.Terminal = cmp.Or[io.Writer](s.Terminal, os.Stderr)
 	s.Replicas = cmp.Or(s.Replicas, 1)
 	s.LogCheck = cmp.Or(s.LogCheck, time.Second)
 	s.Retry = cmp.Or(s.Retry, time.Second)
 	s.EnsureEvery = cmp.Or(s.EnsureEvery, time.Minute)
 	s.AppendTimeout = cmp.Or(s.AppendTimeout, 15*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, 2*time.Second)
+	s.GatewayHearing = cmp.Or(s.GatewayHearing, 1500*time.Millisecond)
 	s.WaitApplied = cmp.Or(s.WaitApplied, 10*time.Second)
 	if s.levelOf == nil {
 		s.levelOf = configlog.LevelOf
@@ -91,7 +102,8 @@ func (s Settings) firstAdmin(log *slog.Logger) (Settings, error) {
 		return s, nil
 	}
 	if s.DataDir == "" {
-		log.Warn("no first admin: only admin tokens that were issued before are taken")
+		log.Warn("there is no first admin: set GATEHOUSE_ADMIN_TOKEN, or GATEHOUSE_DATA_DIR so that one is made. " +
+			"Until then only admin tokens that were issued before are taken; a new installation has none")
 		return s, nil
 	}
 	path := filepath.Join(s.DataDir, "admin-token")
@@ -101,19 +113,18 @@ func (s Settings) firstAdmin(log *slog.Logger) (Settings, error) {
 	}
 	if made {
 		log.Info("the first admin's token was made", slog.String("file", path))
+		_, _ = fmt.Fprintf(s.Terminal, "First admin's token, shown this once and kept in %s: %s\n", path, token)
 	}
 	s.AdminToken = adminauth.Hash(token)
 	return s, nil
 }
 
+// enlisted is how long a silent gateway's entry stays in the bucket beyond its stale.max: 5 s of its own, and the
+// half minute by which the entry may be older than the gateway's last beat.
+const enlisted = 35 * time.Second
+
 // limits gives the limits of the streams. Gateways stay on the list for as long as one that hears nothing may
-// go on answering calls, and 5 s more.
-func (s Settings) limits(c *configlog.Config) topology.Limits {
-	longest := 5 * time.Minute
-	if c != nil {
-		for i := range c.Sites {
-			longest = max(longest, c.Sites[i].Stale.Max.Std())
-		}
-	}
-	return topology.Limits{Replicas: s.Replicas, AuditBytes: s.AuditBytes, GatewayTTL: longest + 5*time.Second}
+// go on answering calls, and a little more.
+func (s Settings) limits(longest time.Duration) topology.Limits {
+	return topology.Limits{Replicas: s.Replicas, AuditBytes: s.AuditBytes, GatewayTTL: max(longest, 5*time.Minute) + enlisted}
 }

@@ -30,11 +30,14 @@ type call struct {
 	key         cacheKey // of the credential, once it was looked up
 	provider    string
 	clientID    string
+	owner       string // whom the token was issued to, as its provider says; may be empty
 	user        string // acted as, or who the product says it is
+	account     *account // acted with; nil: not ours
 	fingerprint string
 
 	// The answer.
-	answer answer
+	answer     answer
+	unrecorded bool // there is no room for its record
 	// The forward.
 	node     string
 	status   int

@@ -33,6 +33,10 @@ type credential struct {
 	kind kind
 	// token is the Bearer token, or the API token in a Basic password.
 	token string
+	// inBasic: the token came as a password; inQuery: user and password came in the query.
+	inBasic, inQuery bool
+	// foreign: a Bearer that is no PAT by its shape, for the product to judge as its own OAuth 2.0 token.
+	foreign bool
 	// user and password of Basic, or of os_username and os_password.
 	user, password string
 	// bad is malformed or unsupported: the call is refused in row 8; empty otherwise.
@@ -54,22 +58,25 @@ func (c *credential) ofAPI() bool {
 // readCredential finds the one credential of a call. Scheme names are case-insensitive (RFC 9110 §11.1).
 func readCredential(r *http.Request, query string, p *product, productOAuth bool) credential {
 	fields := r.Header["Authorization"]
-	inQuery := passwordInQuery(query)
+	inQuery, signed := passwordInQuery(query), signedQuery(query)
 	switch {
-	case len(fields) > 1, len(fields) == 1 && inQuery:
+	case len(fields) > 1, len(fields) == 1 && (inQuery || signed), inQuery && signed:
 		return credential{kind: kindNone, bad: malformed}
 	case inQuery:
 		user, _ := rules.QueryValue(query, "os_username")
 		password, _ := rules.QueryValue(query, "os_password")
-		return credential{kind: kindBasic, user: user, password: password}
+		c := ofPassword(user, password)
+		c.inQuery = true
+		return c
+	case signed:
+		return credential{kind: kindLink}
 	case len(fields) == 0:
-		if rules.HasQuery(query, func(name string) bool { return name == "oauth_signature" }) {
-			return credential{kind: kindLink}
-		}
 		return credential{kind: kindNone}
 	}
-	scheme, value, _ := strings.Cut(fields[0], " ")
-	value = strings.Trim(value, " ")
+	scheme, value := fields[0], ""
+	if i := strings.IndexAny(scheme, " \t"); i >= 0 {
+		scheme, value = scheme[:i], strings.Trim(scheme[i:], " \t")
+	}
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
 		return readBearer(value, p, productOAuth)
@@ -90,7 +97,7 @@ func readBearer(token string, p *product, productOAuth bool) credential {
 	case strings.HasPrefix(token, tokenPrefix):
 		return credential{kind: kindToken, token: token}
 	case p.pat(token), productOAuth:
-		return credential{kind: kindPAT, token: token}
+		return credential{kind: kindPAT, token: token, foreign: !p.pat(token)}
 	default:
 		return credential{kind: kindOAuth, token: token}
 	}
@@ -105,14 +112,29 @@ func readBasic(value string) credential {
 		return credential{kind: kindNone, bad: malformed}
 	}
 	user, password, found := strings.Cut(string(plain), ":")
+	if !found {
+		return credential{kind: kindNone, bad: malformed}
+	}
+	return ofPassword(user, password)
+}
+
+// ofPassword is the credential that a user name and a password make (RFC 7617 §2): the password may be an API token.
+func ofPassword(user, password string) credential {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	switch {
-	case !found || user == "" || !utf8.Valid(plain) || strings.ContainsFunc(user, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case user == "" || len(user)+len(password) > maxCredential || !utf8.ValidString(user) || !utf8.ValidString(password),
+		strings.ContainsFunc(user, control), strings.IndexByte(user, ':') >= 0, strings.ContainsFunc(password, control):
 		return credential{kind: kindNone, bad: malformed}
 	case strings.HasPrefix(password, tokenPrefix):
-		return credential{kind: kindToken, token: password, user: user}
+		return credential{kind: kindToken, token: password, user: user, inBasic: true}
 	default:
 		return credential{kind: kindBasic, user: user, password: password}
 	}
+}
+
+// signedQuery tells whether a call is signed in its query by OAuth 1.0a.
+func signedQuery(query string) bool {
+	return query != "" && rules.HasQuery(query, func(name string) bool { return name == "oauth_signature" })
 }
 
 // token68 tells whether a Bearer token is of the form of RFC 6750 §2.1, and not too long.

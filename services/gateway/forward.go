@@ -33,27 +33,19 @@ func forward(c *call) answer {
 	head, _ := c.gw.buffers.heads.Get().(*[]byte)
 	defer c.gw.buffers.heads.Put(head)
 	*head = appendHead((*head)[:0], c)
-	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
-	upgrade := c.r.Header.Get("Upgrade")
-	if upgrade != "" && named(c.r.Header["Connection"], "Upgrade") {
-		*head = appendField(*head, "Connection", "Upgrade")
-		*head = appendField(*head, "Upgrade", upgrade)
-	} else {
-		upgrade = ""
+	request := upstream.Request{
+		Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer, KeepsTrailer: c.keepsTrailer,
+	}
+	upgrade := c.upgrades()
+	if upgrade {
+		*head = append(*head, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	}
 	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && request.Body != nil {
 		request.Expect = true
 	}
 	request.Head = *head
-	request.Informational = func(status int, header http.Header) {
-		if status == http.StatusEarlyHints {
-			to := c.w.Header()
-			copyReply(to, header, true)
-			c.w.WriteHeader(status)
-			for name := range header { // they belong to the hint, not to the reply
-				delete(to, name)
-			}
-		}
+	if !c.byToken() && c.r.ProtoAtLeast(1, 1) {
+		request.Informational = c.hint
 	}
 	started := time.Now()
 	resp, err := send(c, &request)
@@ -73,6 +65,27 @@ func forward(c *call) answer {
 	}
 	return c.reply(resp)
 }
+
+// hint passes on early hints (RFC 8297), of which browsers use the links. A call with a credential gets none: they
+// would go out before it is known whom the node took it to be from.
+func (c *call) hint(status int, header http.Header) {
+	if links := header["Link"]; status == http.StatusEarlyHints && len(links) > 0 {
+		to := c.w.Header()
+		to["Link"] = links
+		c.w.WriteHeader(status)
+		delete(to, "Link")
+	}
+}
+
+// upgrades tells whether a call wants to become a websocket (RFC 6455 §4.1), the only protocol the products switch to.
+// Another one, such as h2c, would be a tunnel past all rules.
+func (c *call) upgrades() bool {
+	return c.r.Method == http.MethodGet && c.r.ProtoMajor == 1 && c.r.ProtoMinor >= 1 && c.r.ContentLength == 0 &&
+		strings.EqualFold(c.r.Header.Get("Upgrade"), "websocket") && named(c.r.Header["Connection"], "Upgrade")
+}
+
+// byToken tells whether a call is made with a credential that was judged, the client's own or ours.
+func (c *call) byToken() bool { return c.answer.kind == asAccount || c.answer.kind == asThemself }
 
 // send tries the nodes of the site until one takes the call: another is asked only when the last was not
 // reached at all.
@@ -101,15 +114,24 @@ func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 	}
 }
 
+// clientGone is the status the audit trail has for a call whose client did not wait for a reply; nobody gets it.
+const clientGone = 499
+
 // failed is the answer to a call that got no reply from a node.
 func (c *call) failed(err error) answer {
 	var late *upstream.TimeoutError
+	var cut *upstream.CutError
 	switch {
 	case errors.As(err, &late):
 		return refuse(timedOut, err.Error())
+	case errors.As(err, &cut):
+		if c.ctx.Err() != nil {
+			c.outcome = "interrupted"
+		}
+		return refuse(bodyMalformed, err.Error())
 	case c.ctx.Err() != nil:
-		c.outcome = "interrupted"
-		return refuse(unreachable, "the client went away")
+		c.outcome, c.status = "interrupted", clientGone
+		panic(http.ErrAbortHandler) // nobody is there to be answered
 	default:
 		return refuse(unreachable, err.Error())
 	}
@@ -118,17 +140,29 @@ func (c *call) failed(err error) answer {
 // checkUser holds X-AUSERNAME against the user meant: the products serve a bad Bearer as anonymous, without a
 // word. No name on a success counts as another name.
 func (c *call) checkUser(resp *upstream.Response) answer {
-	if c.answer.kind != asAccount && c.answer.kind != asThemself || !c.site.product.namesUser {
+	if !c.byToken() || !c.site.product.namesUser {
 		return answer{}
 	}
 	names := resp.Header["X-Ausername"]
 	switch {
 	case len(names) == 1 && sameUser(names[0], c.user):
+		if c.account != nil {
+			c.account.taken()
+		}
 		return answer{}
-	case len(names) == 0 && (resp.StatusCode < 200 || resp.StatusCode > 299) && resp.StatusCode != http.StatusSwitchingProtocols:
+	case len(names) == 0 && resp.StatusCode == http.StatusUnauthorized && c.account != nil:
+		// It is our credential that was not taken; the client would think it was his.
+	case len(names) == 0 && resp.StatusCode >= 300:
 		return answer{}
 	}
+	if c.account != nil {
+		c.account.refused(c.at)
+	}
 	if c.answer.kind == asThemself {
+		if len(names) == 1 && strings.EqualFold(names[0], "anonymous") { // it was good when the product was asked, and is no more
+			c.gw.identities.refuse(c.key, c.fingerprint)
+			return refuse(refused, "the node took it for nobody's")
+		}
 		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
 	}
 	return refuse(mismatch, "meant "+c.user+", the node answered as "+strings.Join(names, ", "))
@@ -144,11 +178,14 @@ func sameUser(name, user string) bool {
 
 // reply passes a node's reply on.
 func (c *call) reply(resp *upstream.Response) answer {
-	byToken := c.answer.kind == asAccount || c.answer.kind == asThemself
 	header := c.w.Header()
-	copyReply(header, resp.Header, byToken)
+	copyReply(header, resp.Header, c.byToken())
 	for name := range resp.Trailer {
 		header.Add("Trailer", name)
+	}
+	announced := len(resp.Trailer)
+	if _, typed := header["Content-Type"]; !typed {
+		header["Content-Type"] = nil // else net/http would guess one: a download might become a page
 	}
 	c.status = resp.StatusCode
 	if resp.Sending() { // else net/http would read the rest of the body away under the node
@@ -159,20 +196,26 @@ func (c *call) reply(resp *upstream.Response) answer {
 		c.outcome = "interrupted"
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
-	for name, values := range resp.Trailer {
+	trailer := make(http.Header, len(resp.Trailer))
+	copyReply(trailer, resp.Trailer, c.byToken())
+	for name, values := range trailer {
+		if announced == 0 {
+			name = http.TrailerPrefix + name
+		}
 		header[name] = values
 	}
 	return c.answer
 }
 
-// copyBody copies a reply's body; one of unknown length goes out piece by piece as it comes.
+// copyBody copies a reply's body piece by piece as it comes, so that nothing a node has said waits for what it has not.
 func (c *call) copyBody(resp *upstream.Response) error {
 	buf, _ := c.gw.buffers.copies.Get().(*[32 << 10]byte)
 	defer c.gw.buffers.copies.Put(buf)
-	flush := resp.ContentLength < 0
-	var rc *http.ResponseController
-	if flush {
-		rc = http.NewResponseController(c.w)
+	rc := http.NewResponseController(c.w)
+	if resp.ContentLength < 0 || resp.Waits() {
+		if err := rc.Flush(); err != nil {
+			return err
+		}
 	}
 	for {
 		n, err := resp.Body.Read(buf[:])
@@ -182,7 +225,7 @@ func (c *call) copyBody(resp *upstream.Response) error {
 			if werr != nil {
 				return werr
 			}
-			if flush {
+			if c.bytesOut != resp.ContentLength { // the last piece is flushed by the end of the call
 				if err := rc.Flush(); err != nil {
 					return err
 				}
@@ -198,8 +241,8 @@ func (c *call) copyBody(resp *upstream.Response) error {
 }
 
 // tunnel joins client and node after a 101 reply, until one of them ends.
-func (c *call) tunnel(resp *upstream.Response, upgrade string) answer {
-	if upgrade == "" || !strings.EqualFold(resp.Header.Get("Upgrade"), upgrade) {
+func (c *call) tunnel(resp *upstream.Response, upgrade bool) answer {
+	if !upgrade || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
 		return refuse(unreachable, "the node switched to a protocol nobody asked for")
 	}
 	node := resp.Hijack()
@@ -210,9 +253,9 @@ func (c *call) tunnel(resp *upstream.Response, upgrade string) answer {
 	}
 	defer func() { _ = client.Close() }()
 	header := c.w.Header()
-	copyReply(header, resp.Header, false)
+	copyReply(header, resp.Header, c.byToken())
 	header.Set("Connection", "Upgrade")
-	header.Set("Upgrade", resp.Header.Get("Upgrade"))
+	header.Set("Upgrade", "websocket")
 	c.status = http.StatusSwitchingProtocols
 	if _, err = io.WriteString(buffered, "HTTP/1.1 101 Switching Protocols\r\n"); err == nil {
 		err = header.Write(buffered)

@@ -98,7 +98,7 @@ func TestTheNodeGetsTheRequestLineByteForByte(t *testing.T) {
 		"/rest/lab/1/echo?jql=project%20=%20A%26B&x=%zz&y=+&&",
 		"/rest/lab/1/echo/a%20b%2Bc%C3%BC",
 		"/rest/lab/1/./echo",
-		"/rest/lab/1/echo;jsessionid=1",
+		"/rest/lab/1/echo;v=1",
 		"/rest/lab/1/echo/%5Bx%5D/'(!*)'",
 	} {
 		reply := raw(t, gw.url, "GET "+target+" HTTP/1.1\r\nHost: jira.example.com:8443\r\nConnection: close\r\n\r\n")
@@ -297,9 +297,10 @@ func TestForgedFieldsNeverReachTheNode(t *testing.T) {
 	gw.reached(t, seq)
 	_, body := do(t, request(t, http.MethodGet, gw.url+"/rest/lab/1/echo", nil,
 		"X-Forwarded-For", "6.6.6.6", "X-Forwarded-User", "admin", "X-Seraph-Trusted-App-Cert", "x", "X-HTTP-Method-Override", "DELETE",
+		"X-Forwarded-Login", "admin", "X_Forwarded_User", "admin", "X-Original-URL", "/rest/x",
 		"X-AUSERNAME", "admin", "Cookie", "a=b", "Connection", "X-Drop-Me", "X-Drop-Me", "1", "X-Kept", "1"))
 	e := decode(t, body)
-	for _, name := range []string{"X-Forwarded-User", "X-Seraph-Trusted-App-Cert", "X-Http-Method-Override", "X-Ausername", "Cookie", "X-Drop-Me"} {
+	for _, name := range []string{"X-Forwarded-User", "X-Forwarded-Login", "X_forwarded_user", "X-Original-Url", "X-Seraph-Trusted-App-Cert", "X-Http-Method-Override", "X-Ausername", "Cookie", "X-Drop-Me"} {
 		if v := e.Header[name]; v != nil {
 			t.Errorf("%s: %v", name, v)
 		}

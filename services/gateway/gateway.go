@@ -18,7 +18,6 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
@@ -37,6 +36,7 @@ type gateway struct {
 	counts     *counts
 	buffers    *buffers
 	heardAt    atomic.Int64 // unix nanoseconds; the log was last known to be followed
+	calls      sync.WaitGroup
 }
 
 // Run runs a gateway until ctx ends and every call it had begun has ended.
@@ -56,9 +56,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers()}
 	g.trail = newTrail(js, host.Log, home.id, s.AuditBacklog)
-	g.counts = newCounts(host.Metrics, prometheus.NewGaugeFunc(
-		prometheus.GaugeOpts{Name: "gatehouse_audit_backlog", Help: "Audit records not yet in the stream."},
-		func() float64 { return float64(g.trail.waiting.Load()) }))
+	g.counts = newCounts(host.Metrics, newStateMetrics(g))
 	if g.identities, err = newIdentities(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
 		return fmt.Errorf("identity cache: %w", err)
 	}
@@ -83,7 +81,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Go(func() { newBeat(g, js, home.id).run(background) })
 	work.Go(func() { keeper.keep(background) })
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
-	err = web.Serve(ctx, listener, g, web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10})
+	err = web.Serve(ctx, listener, g, web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10, Log: host.Log})
+	g.calls.Wait() // those that were cut off too: they have a record to leave
 	endBackground()
 	work.Wait()
 	fleet.Wait()
@@ -101,21 +100,38 @@ func listen(ctx context.Context, s Settings) (net.Listener, error) {
 	return l, nil
 }
 
-// health tells whether calls can be answered: as long as there is a plan, however old. How old is in the detail.
+// health tells whether calls can be answered: as long as there is a plan that is not too old for every site. How old it
+// is, is in the detail.
 func (g *gateway) health() service.Check {
 	p := g.plan.Load()
 	if p == nil {
 		return service.Check{Detail: map[string]any{"trouble": "no configuration was ever loaded", "log": g.follower.Status()}}
 	}
-	detail := map[string]any{"config_version": p.state.Seq, "log": g.follower.Status(), "audit_backlog": g.trail.waiting.Load()}
-	problems := map[string][]string{}
+	heard := time.Unix(0, g.heardAt.Load())
+	detail := map[string]any{
+		"config_version": p.state.Seq, "config_heard_at": heard.UTC().Format(time.RFC3339), "log": g.follower.Status(),
+		"audit_backlog": g.trail.waiting.Load(),
+	}
+	problems, closed := map[string][]string{}, []string{}
 	for _, s := range p.sites {
 		if len(s.problems) > 0 {
 			problems[s.config.ID] = s.problems
+		}
+		if s.config.Enabled && g.tooOld(s, time.Now()) {
+			closed = append(closed, s.config.ID)
 		}
 	}
 	if len(problems) > 0 {
 		detail["upstream_credentials"] = problems
 	}
-	return service.Check{Ready: true, Detail: detail}
+	if len(closed) > 0 {
+		detail["configuration_stale"] = closed
+	}
+	return service.Check{Ready: len(closed) == 0 || len(closed) < len(p.sites), Detail: detail}
+}
+
+// tooOld tells whether the plan was not heard of for longer than a site allows.
+func (g *gateway) tooOld(s *site, now time.Time) bool {
+	allowed := s.config.Stale.Max.Std()
+	return allowed > 0 && now.UnixNano()-g.heardAt.Load() > int64(allowed)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 func hopByHop(name string) bool {
 	switch name {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Length":
+		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Content-Length":
 		return true
 	}
 	return false
@@ -22,14 +23,16 @@ func hopByHop(name string) bool {
 // every call.
 func forged(name string) bool {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
-		"X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
-		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username",
-		"X-Remote-User", "Remote-User", "X-Auth-Request-User", "X-Ausername",
+	case "Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Remote-User", "Remote-User", "Cf-Connecting-Ip", "X-Webauth-User", "X-Ausername",
+		"X-Original-Url", "X-Rewrite-Url",
 		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Seraph-") || strings.HasPrefix(name, "X-Gatehouse-")
+	if strings.IndexByte(name, '_') >= 0 { // some fronts take X_Forwarded_User for X-Forwarded-User
+		return forged(http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")))
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Auth-Request-") || strings.HasPrefix(name, "X-Seraph-") || strings.HasPrefix(name, "X-Gatehouse-")
 }
 
 // tokenQuery tells whether a query parameter is a credential, or acts as somebody: it is stripped from calls
@@ -45,15 +48,26 @@ func credentialQuery(name string) bool {
 
 // secretQuery tells whether the audit trail must not show a query parameter's value.
 func secretQuery(name string) bool {
-	return credentialQuery(name) || strings.EqualFold(name, "access_token") || strings.EqualFold(name, "token") ||
-		strings.EqualFold(name, "password") || strings.EqualFold(name, "client_secret") || strings.EqualFold(name, "id_token") ||
-		strings.EqualFold(name, "refresh_token") || strings.EqualFold(name, "code") || strings.EqualFold(name, "atl_token") || strings.EqualFold(name, "jwt")
+	lower := strings.ToLower(name)
+	if credentialQuery(lower) {
+		return true
+	}
+	switch lower {
+	case "code", "jwt", "key", "pwd", "auth", "sig", "signature", "jsessionid":
+		return true
+	}
+	for _, part := range [...]string{"token", "secret", "passw", "apikey", "api_key", "api-key", "credential", "assertion"} {
+		if strings.Contains(lower, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendHead writes request line and header of a call as the node gets them.
 func appendHead(dst []byte, c *call) []byte {
 	h := c.r.Header
-	byToken := c.answer.kind == asAccount || c.answer.kind == asThemself
+	byToken := c.byToken()
 	dst = append(dst, c.r.Method...)
 	dst = append(dst, ' ')
 	dst = append(dst, nodeTarget(c)...)
@@ -80,19 +94,19 @@ func appendHead(dst []byte, c *call) []byte {
 	return dst
 }
 
+// keepsTrailer tells whether a trailer field of the client goes up: what would not as a header does not behind a body.
+func (c *call) keepsTrailer(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return name != "Authorization" && name != "Cookie" && !hopByHop(name) && !forged(name)
+}
+
 // keeps tells whether a field of the client goes up.
 func (c *call) keeps(name string, byToken bool) bool {
 	switch name {
 	case "Authorization":
-		switch c.answer.kind {
-		case asThemself:
-			return c.cred.kind == kindBasic // a Bearer is written anew, because the products want its exact case
-		case pass:
-			return c.cred.kind != kindToken && (c.cred.kind != kindOAuth || c.site.config.Methods.ProductOAuth)
-		case asAccount, asNobody, deny, own, goOn:
-			return false
-		}
-		return false
+		// What was judged is written anew, because the products want its exact form.
+		return c.answer.kind == pass && c.cred.bad != malformed && c.cred.kind != kindToken &&
+			(c.cred.kind != kindOAuth || c.site.config.Methods.ProductOAuth)
 	case "Cookie":
 		return !byToken && c.answer.kind != asNobody
 	case "Origin", "Referer":
@@ -107,10 +121,14 @@ func (c *call) keeps(name string, byToken bool) bool {
 func appendIdentity(dst []byte, c *call, byToken bool) []byte {
 	switch {
 	case c.answer.kind == asAccount:
-		return appendField(dst, "Authorization", c.site.accounts[c.user])
+		return appendField(dst, "Authorization", c.account.authorization)
 	case byToken && c.cred.kind == kindPAT:
 		dst = append(dst, "Authorization: Bearer "...)
 		dst = append(dst, c.cred.token...)
+		return append(dst, "\r\n"...)
+	case byToken && c.cred.kind == kindBasic && !c.cred.inQuery:
+		dst = append(dst, "Authorization: Basic "...)
+		dst = base64.StdEncoding.AppendEncode(dst, []byte(c.cred.user+":"+c.cred.password))
 		return append(dst, "\r\n"...)
 	default:
 		return dst
@@ -136,21 +154,27 @@ func appendField(dst []byte, name, value string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// nodeTarget is the request target the node gets: the client's own bytes, without credentials of ours to judge.
+// nodeTarget is the request target the node gets: the client's own bytes, without credentials of ours to judge and,
+// where cookies are stripped, without a session in the path.
 func nodeTarget(c *call) string {
-	strip := c.answer.kind == asAccount || (c.answer.kind == asThemself && c.cred.kind == kindPAT)
-	if !strip || c.target.Query == "" {
+	path, query := c.target.Raw, ""
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		path, query = path[:i], path[i:]
+	}
+	if c.answer.kind != pass {
+		path = rules.CutSession(path)
+	}
+	if query != "" && (c.answer.kind == asAccount || c.cred.kind == kindPAT || c.cred.kind == kindToken) {
+		if kept := rules.FilterQuery(query[1:], tokenQuery); kept == "" {
+			query = ""
+		} else if len(kept) != len(query)-1 {
+			query = "?" + kept
+		}
+	}
+	if len(path)+len(query) == len(c.target.Raw) {
 		return c.target.Raw
 	}
-	kept := rules.FilterQuery(c.target.Query, tokenQuery)
-	if len(kept) == len(c.target.Query) {
-		return c.target.Raw
-	}
-	path := c.target.Raw[:len(c.target.Raw)-len(c.target.Query)-1]
-	if kept == "" {
-		return path
-	}
-	return path + "?" + kept
+	return path + query
 }
 
 // named tells whether a comma-separated list of field names holds name.

@@ -82,7 +82,7 @@ func gatewayID(dir, set string) (string, error) {
 	}
 	path := filepath.Join(dir, "id")
 	text, err := os.ReadFile(filepath.Clean(path))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 { // empty: the machine lost power when it was made
 		var raw [4]byte
 		_, _ = rand.Read(raw[:]) // never fails
 		text = []byte("gw-" + hex.EncodeToString(raw[:]))

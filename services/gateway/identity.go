@@ -98,17 +98,26 @@ func (ids *identities) forget(k cacheKey) {
 	ids.unknown.Invalidate(k)
 }
 
+// refuse remembers that the product no longer takes a credential.
+func (ids *identities) refuse(k cacheKey, fingerprint string) {
+	ids.known.Invalidate(k)
+	ids.unknown.Set(k, &identity{
+		answeredAt: time.Now(), fingerprint: fingerprint, whoami: &identityv1.WhoAmIReply{Verdict: identityv1.WhoAmIReply_VERDICT_REFUSED},
+	})
+}
+
 // ask asks introspection, once for all calls that wait for the same credential. A caller whose ctx ends leaves;
 // the question goes on for the others. The error is a fault.
 func (ids *identities) ask(ctx context.Context, k cacheKey, subject string, request, reply proto.Message) (*identity, error) {
 	flight := ids.flights.DoChan(string(k[:]), func() (any, error) {
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
 		defer cancel()
+		asked := time.Now()
 		if err := ask.Do(shared, ids.nc, subject, request, reply); err != nil {
 			ids.asked("failed")
 			return nil, err
 		}
-		id := newIdentity(reply, time.Now())
+		id := newIdentity(reply, asked) // its age may have grown on the way
 		id.fingerprint = hex.EncodeToString(k[:8])
 		if id.good() {
 			ids.asked("known")

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
 )
 
 // counts are the gateway's metrics.
@@ -11,6 +14,8 @@ type counts struct {
 	calls  *prometheus.CounterVec
 	asked  *prometheus.CounterVec
 	shared siteCounts // of calls that no site matched
+	// unrecorded counts calls refused, or let through where the site says so, without a record.
+	unrecorded prometheus.Counter
 }
 
 // siteCounts are one site's counters, found once per reason instead of once per call.
@@ -29,8 +34,11 @@ func newCounts(metrics prometheus.Registerer, more ...prometheus.Collector) *cou
 			Name: "gatehouse_identity_questions_total", Help: "Questions to introspection, by result.",
 		}, []string{"result"}),
 	}
+	c.unrecorded = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "gatehouse_calls_unrecorded_total", Help: "Calls whose record had no room: refused, or open where the site says so.",
+	})
 	c.shared = siteCounts{calls: c.calls}
-	metrics.MustRegister(append(more, c.calls, c.asked)...)
+	metrics.MustRegister(append(more, c.calls, c.asked, c.unrecorded)...)
 	return c
 }
 
@@ -44,5 +52,52 @@ func (s *siteCounts) count(decision string, r reason) {
 	}
 	if counter, ok := counter.(prometheus.Counter); ok {
 		counter.Inc()
+	}
+}
+
+// stateMetrics are what the gateway is in at the moment of looking, read when somebody looks.
+type stateMetrics struct {
+	gw                              *gateway
+	sequence, heard, backlog, nodes *prometheus.Desc
+}
+
+func newStateMetrics(g *gateway) *stateMetrics {
+	return &stateMetrics{
+		gw:       g,
+		sequence: prometheus.NewDesc("gatehouse_config_sequence", "Sequence of the configuration in force; absent: none yet.", nil, nil),
+		heard:    prometheus.NewDesc("gatehouse_config_age_seconds", "Since when the configuration log was not known to be followed.", nil, nil),
+		backlog:  prometheus.NewDesc("gatehouse_audit_backlog", "Audit records not yet in the stream.", nil, nil),
+		nodes:    prometheus.NewDesc("gatehouse_node_up", "1 when the node says it runs.", []string{"site", "node"}, nil),
+	}
+}
+
+// Describe names the metrics.
+func (m *stateMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- m.sequence
+	out <- m.heard
+	out <- m.backlog
+	out <- m.nodes
+}
+
+// Collect reads them.
+func (m *stateMetrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(m.backlog, float64(m.gw.trail.waiting.Load()))
+	p := m.gw.plan.Load()
+	if p == nil {
+		return
+	}
+	gauge(m.sequence, float64(p.state.Seq))
+	gauge(m.heard, time.Since(time.Unix(0, m.gw.heardAt.Load())).Seconds())
+	for _, s := range p.sites {
+		for _, n := range s.pool.All() {
+			up := 0.0
+			if n.Health().State == upstream.Running {
+				up = 1
+			}
+			gauge(m.nodes, up, s.config.ID, n.ID)
+		}
 	}
 }

@@ -3,7 +3,13 @@ package gateway
 // walk takes a call through the policy, row by row, until one answers. The numbers are those of the policy:
 // docs/reference/policy.md.
 func walk(c *call) answer {
+	return recordable(c, decide(c)) // 14 audit_unavailable: whatever was answered, it can be recorded
+}
+
+// decide gives the answer of the first row that has one.
+func decide(c *call) answer {
 	for _, row := range [...]func(*call) answer{
+		plainMethod,      // 0   method_not_allowed
 		canonicalPath,    // 0   path_ambiguous
 		matchSite,        // 1   site_unknown
 		ownPaths,         // 1b  answered here, never forwarded
@@ -21,7 +27,6 @@ func walk(c *call) answer {
 		tokenPaths,       // 11b path_not_for_tokens
 		groupRules,       // 12  group_denied, read_only
 		rateLimit,        // 13  rate_limited
-		recordable,       // 14  audit_unavailable
 		swapAndForwardAs, // 15  whose credential goes up; what the node makes of it is in forward.go
 	} {
 		if a := row(c); a.kind != goOn {

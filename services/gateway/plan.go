@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -44,8 +43,8 @@ type site struct {
 	// salt separates this site's cached identities from those of another site, and from its own once a
 	// provider is asked in another way.
 	salt string
-	// accounts are the Authorization values Gatehouse can act with, by account in lower case.
-	accounts map[string]string
+	// accounts are who Gatehouse can act as, by name in lower case.
+	accounts map[string]*account
 	// problems are the accounts it cannot act with, for readiness.
 	problems []string
 	realm    string
@@ -78,23 +77,36 @@ type planner struct {
 	// opened are the values of sealed secrets: one version of a reference never changes, and opening it costs
 	// more than the rest of a site.
 	opened map[string]string
+	// acting are the accounts of the last plan: one whose credential stays is known to have been refused.
+	acting map[actingKey]*account
 }
+
+// actingKey is a site, an account and its credential.
+type actingKey struct{ site, name, authorization string }
 
 // build makes a plan. It fails when a sealed secret cannot be fetched, so that the last plan stays; a
 // credential that can never be opened takes only its own account away.
 func (p *planner) build(ctx context.Context, snap *configlog.Snapshot) (*plan, error) {
+	acting := map[actingKey]*account{}
 	out := &plan{state: snap.State, version: []string{strconv.FormatUint(snap.State.Seq, 10)}, hosts: map[string][]*site{}}
 	for i := range snap.Config.Sites {
 		s, err := p.site(ctx, &snap.Config.Sites[i])
 		if err != nil {
 			return nil, fmt.Errorf("site %s: %w", snap.Config.Sites[i].ID, err)
 		}
+		for name, a := range s.accounts {
+			key := actingKey{s.config.ID, name, a.authorization}
+			if known := p.acting[key]; known != nil {
+				s.accounts[name] = known
+			}
+			acting[key] = s.accounts[name]
+		}
 		out.sites = append(out.sites, s)
 		if len(s.config.Hosts) == 0 {
 			out.any = append(out.any, s)
 		}
 		for _, h := range s.config.Hosts {
-			out.hosts[h] = append(out.hosts[h], s)
+			out.hosts[bareHost(h)] = append(out.hosts[bareHost(h)], s)
 		}
 	}
 	longestFirst := func(a, b *site) int { return cmp.Compare(len(b.config.ContextPath), len(a.config.ContextPath)) }
@@ -102,6 +114,7 @@ func (p *planner) build(ctx context.Context, snap *configlog.Snapshot) (*plan, e
 	for _, sites := range out.hosts {
 		slices.SortStableFunc(sites, longestFirst)
 	}
+	p.acting = acting
 	return out, nil
 }
 
@@ -124,7 +137,7 @@ func siteSpecs(s *configlog.Site) []upstream.Spec {
 
 func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 	s := &site{
-		config: c, product: productOf(c.Product), providers: map[string]*provider{}, accounts: map[string]string{},
+		config: c, product: productOf(c.Product), providers: map[string]*provider{}, accounts: map[string]*account{},
 		realm: cmp.Or(c.BaseURL, c.ID), counts: p.counts.site(c.ID),
 	}
 	apiPaths := c.APIPaths
@@ -173,19 +186,20 @@ func salt(c *configlog.Site) string {
 
 // accounts opens the upstream credentials of a site.
 func (p *planner) accounts(ctx context.Context, s *site) error {
-	for account, sealed := range s.config.Upstream.Accounts {
+	for name, sealed := range s.config.Upstream.Accounts {
 		value, err := p.open(ctx, sealed)
 		if errors.Is(err, secret.ErrAway) {
 			return err
 		}
+		var a *account
 		if err == nil {
-			value, err = authorization(s.config.Upstream.Driver, account, value)
+			a, err = newAccount(s.config.Upstream.Driver, name, value)
 		}
 		if err != nil {
-			s.problems = append(s.problems, account+": "+err.Error())
+			s.problems = append(s.problems, name+": "+err.Error())
 			continue
 		}
-		s.accounts[strings.ToLower(account)] = value
+		s.accounts[strings.ToLower(name)] = a
 	}
 	slices.Sort(s.problems)
 	return nil
@@ -206,21 +220,6 @@ func (p *planner) open(ctx context.Context, sealed configlog.Secret) (string, er
 func (p *planner) keep(named map[string]bool) {
 	p.opener.Keep(func(key string) bool { return named[key] })
 	maps.DeleteFunc(p.opened, func(key, _ string) bool { return !named[key] })
-}
-
-// authorization gives the field value a driver shows to the product.
-func authorization(driver, account, value string) (string, error) {
-	switch driver {
-	case "pat":
-		if !token68(value) {
-			return "", errors.New("the credential is not a token")
-		}
-		return "Bearer " + value, nil
-	case "basic":
-		return "Basic " + base64.StdEncoding.EncodeToString([]byte(account+":"+value)), nil
-	default:
-		return "", fmt.Errorf("driver %q is not built yet", driver)
-	}
 }
 
 // match finds the site of a call, and the path below its context path.

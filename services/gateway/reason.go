@@ -7,6 +7,9 @@ type reason string
 
 // The reasons of the policy, in its order.
 const (
+	// methodNotAllowed: see plainMethod.
+	methodNotAllowed reason = "method_not_allowed"
+
 	pathAmbiguous  reason = "path_ambiguous"
 	siteUnknown    reason = "site_unknown"
 	ownPath        reason = "own"
@@ -29,12 +32,16 @@ const (
 	audienceWrong  reason = "audience_wrong"
 	providerAway   reason = "provider_unavailable"
 	notClientToken reason = "not_a_client_token"
+	userUnknown    reason = "user_unknown"
 	noAccount      reason = "no_upstream_account"
 	auditAway      reason = "audit_unavailable"
 	mismatch       reason = "upstream_identity_mismatch"
 	unreachable    reason = "upstream_unreachable"
 	timedOut       reason = "upstream_timeout"
+	bodyMalformed  reason = "body_malformed"
 	allowed        reason = "allowed"
+	// clientLeft: nobody waited for the answer; it is in the audit trail only.
+	clientLeft reason = "client_gone"
 	// noConfiguration and staleConfiguration: this gateway was never told what to do, or not for too long.
 	noConfiguration    reason = "configuration_unavailable"
 	staleConfiguration reason = "configuration_stale"
@@ -46,6 +53,8 @@ func (r reason) text() (status int, message string) {
 		return status, message
 	}
 	switch r {
+	case methodNotAllowed:
+		return http.StatusMethodNotAllowed, "This method is not for calls of a product."
 	case pathAmbiguous:
 		return http.StatusBadRequest, "The path can be read in more than one way."
 	case siteUnknown:
@@ -58,6 +67,8 @@ func (r reason) text() (status int, message string) {
 		return http.StatusBadGateway, "The product did not take the call as the user it was meant for."
 	case unreachable:
 		return http.StatusBadGateway, "No node of the product can be reached."
+	case bodyMalformed:
+		return http.StatusBadRequest, "The body of the request is malformed or ended early."
 	case timedOut:
 		return http.StatusGatewayTimeout, "The product did not answer in time."
 	case noConfiguration:
@@ -98,6 +109,8 @@ func (r reason) whoText() (status int, message string) {
 		return http.StatusForbidden, "The token was issued for another audience."
 	case notClientToken:
 		return http.StatusForbidden, "The token was issued to a person, not to a client."
+	case userUnknown:
+		return http.StatusForbidden, "The token names no user of the product."
 	case noAccount:
 		return http.StatusForbidden, "No account of the product is assigned to this caller."
 	case providerAway:

@@ -20,7 +20,7 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		Credential: string(c.cred.kind), Provider: c.provider, ClientId: text(c.clientID),
 		CredentialFingerprint: c.fingerprint, User: text(c.user),
 		Decision: a.decision(), Reason: string(a.reason), Detail: text(a.detail), Outcome: c.outcome,
-		Method: c.r.Method, Path: text(c.target.Path),
+		Method: text(c.r.Method), Path: text(c.target.Path),
 		Query:            text(redactQuery(c.target.Query)),
 		Status:           uint32(c.status),      //nolint:gosec // 100 to 999
 		BytesOut:         uint64(c.bytesOut),    //nolint:gosec // never negative
@@ -32,7 +32,7 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		r.Credential = string(kindNone)
 	}
 	if r.Path == "" {
-		r.Path = text(c.r.URL.Path) // refused as ambiguous: what net/http made of it
+		r.Path = text(withoutParameters(c.r.URL.Path)) // refused as ambiguous: what net/http made of it
 	}
 	if c.site != nil {
 		r.Site = c.site.config.ID
@@ -43,8 +43,29 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 	return r
 }
 
-// text makes what a stranger sent fit for a protobuf string, which must be UTF-8.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// withoutParameters cuts `;…` from each segment of a path: a session id may be in it.
+func withoutParameters(path string) string {
+	if strings.IndexByte(path, ';') < 0 {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
+}
+
+// maxText is how much of what a stranger sent is kept of each field, in bytes: a batch must fit into a NATS message.
+const maxText = 2 << 10
+
+// text makes what a stranger sent fit for a protobuf string: UTF-8, and of bounded length; what was cut ends in an
+// ellipsis.
+func text(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
 
 // redactQuery takes the values of secrets out of a query.
 func redactQuery(query string) string {

@@ -59,7 +59,7 @@ func challenge(c *call, a answer, status int) string {
 		return ""
 	}
 	value := `Bearer realm="` + quoted(c.site.realm) + `"`
-	bearer := c.cred.kind == kindOAuth || c.cred.kind == kindToken || c.cred.kind == kindPAT
+	bearer := c.cred.kind == kindOAuth || c.cred.kind == kindPAT || c.cred.kind == kindToken && !c.cred.inBasic
 	switch {
 	case a.reason == malformed:
 		return value + `, error="invalid_request"`

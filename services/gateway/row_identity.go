@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +56,7 @@ func whoseToken(c *call) answer {
 			return unanswered(c, err)
 		}
 	}
-	c.fingerprint, c.provider, c.clientID = id.fingerprint, id.token.GetProvider(), id.token.GetClientId()
+	c.fingerprint, c.provider, c.clientID, c.owner = id.fingerprint, id.token.GetProvider(), id.token.GetClientId(), id.token.GetUsername()
 	return judge(id, c.site, c.at)
 }
 
@@ -89,8 +91,8 @@ func judge(id *identity, s *site, now time.Time) answer {
 	switch {
 	case p == nil:
 		return refuse(tokenInactive, "provider no longer trusted")
-	case strings.EqualFold(t.GetTokenType(), "refresh_token"), strings.EqualFold(t.GetTokenType(), "refresh"):
-		return refuse(tokenInactive, "a refresh token")
+	case !accessType(t.GetTokenType()):
+		return refuse(tokenInactive, "not an access token but "+t.GetTokenType())
 	case !id.expiresAt.IsZero() && now.After(id.expiresAt.Add(leeway)):
 		return refuse(tokenInactive, "expired")
 	case !id.notBefore.IsZero() && now.Before(id.notBefore.Add(-leeway)):
@@ -109,6 +111,21 @@ func judge(id *identity, s *site, now time.Time) answer {
 		return refuse(notClientToken, "issued to "+t.GetUsername())
 	}
 	return answer{}
+}
+
+// accessType tells whether a token type may be an access token's. Providers introspect refresh, offline, ID and logout
+// tokens too; a DPoP-bound one (RFC 9449) is worth nothing as a Bearer.
+func accessType(name string) bool {
+	if name == "" {
+		return true
+	}
+	name = strings.ToLower(name)
+	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
+		if strings.Contains(name, part) {
+			return false
+		}
+	}
+	return name != "id" && name != "dpop"
 }
 
 func insufficientScope(required []string, detail string) answer {
@@ -145,17 +162,26 @@ func whoAtTheProduct(c *call) answer {
 	case identityv1.WhoAmIReply_VERDICT_KNOWN:
 		return answer{}
 	case identityv1.WhoAmIReply_VERDICT_CAPTCHA:
-		a := refuse(captcha, id.whoami.GetDetail())
+		a := refuse(captcha, claimed(c, id))
 		a.fields = []field{
 			{"X-Seraph-Loginreason", id.whoami.GetLoginReason()},
 			{"X-Authentication-Denied-Reason", id.whoami.GetDeniedReason()},
 		}
 		return a
 	case identityv1.WhoAmIReply_VERDICT_REFUSED, identityv1.WhoAmIReply_VERDICT_UNSPECIFIED:
-		return refuse(refused, id.whoami.GetDetail())
+		return refuse(refused, claimed(c, id))
 	default:
 		return refuse(refused, "")
 	}
+}
+
+// claimed is the detail of a refusal by the product: whose password it was said to be.
+func claimed(c *call, id *identity) string {
+	detail := id.whoami.GetDetail()
+	if c.cred.user != "" {
+		detail = strings.TrimSpace("user " + strconv.Quote(c.cred.user) + " " + detail)
+	}
+	return detail
 }
 
 func whoAmI(c *call) *identityv1.WhoAmIRequest {
@@ -173,7 +199,8 @@ func whoAmI(c *call) *identityv1.WhoAmIRequest {
 // unanswered is a question that got no answer: closed, and never "invalid token".
 func unanswered(c *call, err error) answer {
 	if context.Cause(c.ctx) != nil {
-		return refuse(providerAway, "the client went away")
+		c.answer, c.outcome, c.status = refuse(clientLeft, ""), "interrupted", clientGone
+		panic(http.ErrAbortHandler) // nobody is there to be answered, and the provider is not to blame
 	}
 	return refuse(providerAway, fault.From(err).Message)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
@@ -13,6 +14,17 @@ func canonicalPath(c *call) answer {
 		return refuse(pathAmbiguous, "")
 	}
 	c.target = target
+	return answer{}
+}
+
+// plainMethod refuses what is no call of a product: CONNECT asks for a tunnel, and TRACE for a reply that shows the
+// credential the node saw.
+func plainMethod(c *call) answer {
+	if c.r.Method == http.MethodConnect || c.r.Method == http.MethodTrace {
+		a := refuse(methodNotAllowed, "")
+		a.fields = []field{{"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}}
+		return a
+	}
 	return answer{}
 }
 
@@ -70,8 +82,7 @@ func notEnforced(c *call) answer {
 // tooStale closes a site whose configuration was not heard of for longer than it allows: a revocation or a
 // rule may have passed this gateway by.
 func tooStale(c *call) answer {
-	allowed := c.site.config.Stale.Max.Std()
-	if allowed > 0 && c.at.UnixNano()-c.gw.heardAt.Load() > int64(allowed) {
+	if c.gw.tooOld(c.site, c.at) {
 		return refuse(staleConfiguration, "")
 	}
 	return answer{}

@@ -8,7 +8,7 @@ import (
 
 // browserSession is row 6: a session of the product goes through as it is, with nothing added.
 func browserSession(c *call) answer {
-	if c.cred.kind == kindNone && c.cred.bad == "" && hasSession(c.r, c.site.product) && !rules.HasQuery(c.target.Query, credentialQuery) {
+	if c.cred.kind == kindNone && c.cred.bad == "" && (hasSession(c.r, c.site.product) || rules.HasSession(c.target.Raw)) && !rules.HasQuery(c.target.Query, credentialQuery) {
 		c.cred.kind = kindSession
 		return answer{kind: pass, reason: browser}
 	}
@@ -39,7 +39,7 @@ func methodSwitches(c *call) answer {
 		return refuse(basicDisabled, "")
 	case c.cred.kind == kindOAuth && !m.OAuth:
 		return refuse(oauthDisabled, "")
-	case c.cred.kind == kindPAT && !m.PAT && !m.ProductOAuth:
+	case c.cred.kind == kindPAT && !m.PAT && !c.cred.foreign:
 		return refuse(patDisabled, "")
 	case c.cred.kind == kindToken && !m.APITokens:
 		return refuse(tokensDisabled, "")
@@ -62,13 +62,22 @@ func asWhom(c *call) answer {
 	if !listed {
 		return refuse(noAccount, "client "+c.clientID+" is not on the provider's list")
 	}
+	if c.site.config.Grant != "client_credentials" { // a grant of users: the token acts as whom it names, never as the service account
+		if c.owner == "" {
+			return refuse(userUnknown, "the token names no user")
+		}
+		account = strings.ToLower(c.owner)
+	}
 	if account == "" {
 		return refuse(noAccount, "the provider has no service account")
 	}
-	if _, ok := c.site.accounts[account]; !ok {
+	if c.account = c.site.accounts[account]; c.account == nil {
 		return refuse(noAccount, "no usable upstream credential for "+account)
 	}
 	c.user = account
+	if c.account.rests(c.at) {
+		return refuse(mismatch, "the product refused the password of "+account+" lately; it is not shown again for a while")
+	}
 	return answer{}
 }
 
@@ -79,11 +88,16 @@ func ofPerson(username, clientID string) bool {
 }
 
 // recordable is row 14: a call that could not be recorded is not made, unless the site says otherwise.
-func recordable(c *call) answer {
-	if c.site.config.Audit.Enabled && c.site.config.Audit.WhenUnavailable != "allow" && c.gw.trail.full() {
-		return refuse(auditAway, "")
+func recordable(c *call, a answer) answer {
+	c.answer = a
+	if !c.recorded() || !c.gw.trail.full() {
+		return a
 	}
-	return answer{}
+	c.unrecorded = true
+	if c.site != nil && c.site.config.Audit.WhenUnavailable == "allow" {
+		return a
+	}
+	return refuse(auditAway, "")
 }
 
 // swapAndForwardAs is row 15: the client's own credential goes up when only the product could judge it, ours

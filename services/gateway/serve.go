@@ -13,6 +13,8 @@ import (
 
 // ServeHTTP takes one call through the policy and to its answer, and records it.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.calls.Add(1)
+	defer g.calls.Done()
 	c := call{gw: g, w: w, r: r, ctx: r.Context(), plan: g.plan.Load(), at: time.Now(), id: newRequestID(), outcome: "completed"}
 	if g.tracing {
 		var end func()
@@ -47,7 +49,10 @@ func (c *call) finish() {
 		counts = c.site.counts
 	}
 	counts.count(c.answer.decision(), c.answer.reason)
-	if c.recorded() {
+	switch {
+	case c.unrecorded:
+		c.gw.counts.unrecorded.Inc()
+	case c.recorded():
 		c.gw.trail.add(c.record(c.answer, time.Now()))
 	}
 }

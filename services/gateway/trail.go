@@ -32,6 +32,7 @@ type trail struct {
 
 const (
 	batchRecords = 256
+	batchBytes   = 512 << 10 // half of what NATS takes in one message; a record has about 20 KiB at the most
 	batchGather  = 5 * time.Millisecond
 )
 
@@ -42,7 +43,7 @@ func newTrail(js jetstream.JetStream, log *slog.Logger, gateway string, limit in
 	}
 }
 
-// full tells that no further record can be kept.
+// full tells that no call should be begun, because its record might not be kept.
 func (t *trail) full() bool { return t.waiting.Load() >= t.limit }
 
 // add takes a record; it never waits.
@@ -98,7 +99,7 @@ func (t *trail) run(ctx context.Context, grace time.Duration) {
 // ctx ends goes back to the front of the line.
 func (t *trail) ship(ctx context.Context, first uint64, records []*auditv1.Record) uint64 {
 	for len(records) > 0 {
-		n := min(len(records), batchRecords)
+		n := batchOf(records)
 		if err := t.publish(ctx, first, records[:n]); err != nil {
 			t.mu.Lock()
 			t.pending = append(records, t.pending...)
@@ -110,6 +111,17 @@ func (t *trail) ship(ctx context.Context, first uint64, records []*auditv1.Recor
 		records = records[n:]
 	}
 	return first
+}
+
+// batchOf gives how many of the records, one at least, make a batch.
+func batchOf(records []*auditv1.Record) int {
+	size := 0
+	for i, r := range records[:min(len(records), batchRecords)] {
+		if size += proto.Size(r); size > batchBytes {
+			return max(i, 1)
+		}
+	}
+	return min(len(records), batchRecords)
 }
 
 // publish tries until the stream has the batch. The same id is the same records, first to last.

@@ -152,6 +152,15 @@ func (w *world) site() []proto.Message {
 	return facts
 }
 
+// siteOn is site in front of one node that is none of the lab's.
+func (w *world) siteOn(url string) []proto.Message {
+	facts := w.site()
+	for range w.lab.Jira.Nodes() {
+		facts = facts[:len(facts)-1] // the last ones attach the lab's
+	}
+	return append(facts, attach(url))
+}
+
 func (w *world) provider() *configv1.Provider {
 	return &configv1.Provider{
 		Id: "lab", Kind: "custom", Issuer: w.lab.Provider.Issuer(), IntrospectionEndpoint: w.lab.Provider.IntrospectionEndpoint(),
@@ -177,13 +186,14 @@ func (w *world) token(change ...func(*lab.TokenSpec)) string {
 
 // running is a gateway under test.
 type running struct {
-	url  string
+	process *service.Process
+	url     string
 	stop func()
 	dir  string
 }
 
 // gateway runs a gateway; dir "" makes a new folder for it.
-func (w *world) gateway(dir string) *running {
+func (w *world) gateway(dir string, change ...func(*gateway.Settings)) *running {
 	w.t.Helper()
 	if dir == "" {
 		dir = w.t.TempDir()
@@ -197,8 +207,12 @@ func (w *world) gateway(dir string) *running {
 		IdentityTimeout: 3 * time.Second, IdentityCache: 1000, AuditBacklog: 10_000, ReplyTimeout: 5 * time.Second,
 		ShutdownGrace: 5 * time.Second, Check: 100 * time.Millisecond, Upstream: upstream.Settings{CheckEvery: 100 * time.Millisecond},
 	}
-	host := service.NewProcess(testkit.Logger(w.t), nil).Host("gateway", "")
-	r := &running{url: "http://" + listener.Addr().String(), dir: dir}
+	for _, c := range change {
+		c(&s)
+	}
+	process := service.NewProcess(testkit.Logger(w.t), nil)
+	host := process.Host("gateway", "")
+	r := &running{process: process, url: "http://" + listener.Addr().String(), dir: dir}
 	r.stop = w.run("gateway", func(ctx context.Context) error { return gateway.Run(ctx, host, s) })
 	w.t.Cleanup(r.stop)
 	return r
@@ -228,10 +242,11 @@ func (w *world) audited() iter.Seq[*auditv1.Record] {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		stream, err := js.Stream(w.t.Context(), topology.StreamAudit)
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		var stream jetstream.Stream
+		testkit.Until(w.t, "the audit stream", func() bool {
+			stream, err = js.Stream(w.t.Context(), topology.StreamAudit)
+			return err == nil
+		})
 		deadline := time.Now().Add(10 * time.Second)
 		for seq := uint64(1); ; {
 			msg, err := stream.GetMsg(w.t.Context(), seq)

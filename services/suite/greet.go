@@ -13,7 +13,7 @@ func (u *Suite) greeting() string {
 	text := fmt.Sprintf("\nGatehouse runs.  gateway http://%s   admin API http://%s\n", u.Gateway, u.Admin)
 	switch {
 	case u.settings.AdminToken != "":
-		text += "First admin's token: the one in GATEHOUSE_ADMIN_TOKEN\n"
+		text += "First admin's token: the one in GATEHOUSE_ADMIN_TOKEN; set it in the other terminal too\n"
 	case u.tokenIsNew:
 		text += "First admin's token, shown this once and kept in " + token + ": " + u.AdminToken + "\n"
 	default:
@@ -45,8 +45,8 @@ Paste these into another terminal:
    sleep 1; curl -s -H AUTH 'ADMIN/api/v1/audit/events?limit=2'
 
 5. Switch OAuth tokens off; the next call obeys (put true back the same way):
-   ETAG=$(curl -s -o /tmp/gatehouse.json -w '%header{etag}' -H AUTH ADMIN/api/v1/config)
-   sed -E 's/"oauth": ?true/"oauth": false/' /tmp/gatehouse.json | curl -s -X PUT -H AUTH -H "If-Match: $ETAG" -H 'Content-Type: application/json' --data-binary @- 'ADMIN/api/v1/config?wait=applied&why=trying'
+   FILE=$(mktemp); ETAG=$(curl -s -o $FILE -w '%header{etag}' -H AUTH ADMIN/api/v1/config)
+   sed -E 's/"oauth": ?true/"oauth": false/' $FILE | curl -s -X PUT -H AUTH -H "If-Match: $ETAG" -H 'Content-Type: application/json' --data-binary @- 'ADMIN/api/v1/config?wait=applied&why=trying'
    curl -s -H "Authorization: Bearer $TOKEN" GATEWAY/rest/api/2/myself
 
 Ctrl-C stops it; the data stays in `) + u.DataDir() + "\n\n"

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
@@ -60,9 +61,20 @@ func (u *Suite) configureLab(ctx context.Context) error {
 		return fmt.Errorf("configure the lab's sites: %w", err)
 	}
 	if answer.status != http.StatusOK {
-		return fmt.Errorf("configure the lab's sites: %d %s", answer.status, answer.body)
+		return u.refused(answer)
 	}
 	return nil
+}
+
+// refused says why the lab's sites were not taken. A gateway that remembers a configuration which NATS has lost is
+// the suite's own: what it remembers is one file.
+func (u *Suite) refused(answer adminAnswer) error {
+	var why struct{ Code, Message string }
+	if json.Unmarshal(answer.body, &why) != nil || why.Code != "another_history" {
+		return fmt.Errorf("configure the lab's sites: %d %s", answer.status, answer.body)
+	}
+	return fmt.Errorf("configure the lab's sites: %s\nHere: put %s back, or remove %s to begin anew", why.Message,
+		filepath.Join(u.DataDir(), "nats"), filepath.Join(u.DataDir(), "gateway", "snapshot"))
 }
 
 // movedLab gives a kept configuration with the lab's nodes and provider where they listen now, and all else as

@@ -35,15 +35,24 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 2
 	}
+	const usage = "usage: gatehouse-suite [--lab]; settings come from GATEHOUSE_… variables\n"
 	for _, arg := range args {
-		if arg != "--lab" && arg != "-lab" {
-			_, _ = fmt.Fprintf(stderr, "unknown argument %q\nusage: gatehouse-suite [--lab]; settings come from GATEHOUSE_… variables\n", arg)
+		switch arg {
+		case "--lab", "-lab":
+			s.Lab = true
+		case "--help", "-help", "-h":
+			_, _ = io.WriteString(stdout, usage)
+			return 0
+		default:
+			_, _ = fmt.Fprintf(stderr, "unknown argument %q\n%s", arg, usage)
 			return 2
 		}
-		s.Lab = true
 	}
 	return service.MainProcess("suite", environ, stderr, func(ctx context.Context, p *service.Process) error {
 		suite, err := Start(ctx, p, s)
+		if ctx.Err() != nil && suite == nil {
+			return nil // told to stop before it was up; what was started is stopped again
+		}
 		if err != nil {
 			return err
 		}
@@ -85,7 +94,11 @@ func Start(ctx context.Context, p *service.Process, s Settings) (*Suite, error) 
 	host := p.Host("suite", "")
 	suite := &Suite{settings: s, log: host.Log, ended: make(chan struct{}, 8)}
 	if err := suite.start(ctx, p); err != nil {
-		return nil, errors.Join(err, suite.Stop())
+		err = errors.Join(err, suite.Stop())
+		if ctx.Err() != nil {
+			host.Log.LogAttrs(ctx, slog.LevelInfo, "stopped while it started", slog.Any("error", err))
+		}
+		return nil, err
 	}
 	host.Health.Set(func() service.Check { return service.Check{Ready: true} }) // every part was started; each says the rest
 	if !suite.becomes(ctx, p.Ready) {

@@ -92,6 +92,7 @@ type Secret struct {
 	Ref         string `json:"ref,omitempty"`         // with Version the key in bucket SECRETS
 	Version     uint32 `json:"version,omitempty"`     // counts the values this reference has had
 	Fingerprint string `json:"fingerprint,omitempty"` // keyed, hex
+	Recipient   string `json:"recipient,omitempty"`   // which key of its owner it was sealed to; empty: not said
 	Env         string `json:"env,omitempty"`
 	File        string `json:"file,omitempty"`
 }

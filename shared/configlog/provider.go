@@ -40,9 +40,9 @@ func (s Secret) Proto() *configv1.Secret {
 	if s.IsZero() {
 		return nil
 	}
-	return &configv1.Secret{Ref: s.Ref, Version: s.Version, Fingerprint: s.Fingerprint, Env: s.Env, File: s.File}
+	return &configv1.Secret{Ref: s.Ref, Version: s.Version, Fingerprint: s.Fingerprint, Env: s.Env, File: s.File, Recipient: s.Recipient}
 }
 
 func secretFromProto(m *configv1.Secret) Secret {
-	return Secret{Ref: m.GetRef(), Version: m.GetVersion(), Fingerprint: m.GetFingerprint(), Env: m.GetEnv(), File: m.GetFile()}
+	return Secret{Ref: m.GetRef(), Version: m.GetVersion(), Fingerprint: m.GetFingerprint(), Env: m.GetEnv(), File: m.GetFile(), Recipient: m.GetRecipient()}
 }

@@ -27,10 +27,12 @@ const (
 // ctx ends. Errors:
 //
 //	*ConflictError  another commit follows at
-//	*BrokenError    the stream does not hold at: Rewound, Gap, Altered, Forked
+//	*BrokenError    the stream does not hold at: Rewound, Gap, Altered, Forked; nothing was stored, unless it is
+//	                ErrUnclear too
 //	ErrTooLarge     more than MaxCommit, or than the server takes
 //	ErrNotStored    ctx has ended; nothing was stored
-//	ErrUnclear      ctx has ended; the commit may have been stored, or be so yet
+//	ErrUnclear      ctx has ended, or the log was found broken after an attempt of which nothing is known; the
+//	                commit may have been stored, or be so yet
 //	of NATS         no retry mends it (no rights, a request that JetStream calls wrong); nothing was stored
 func (l *Log) Append(ctx context.Context, at State, data []byte) (State, error) {
 	if len(data) > MaxCommit {
@@ -46,7 +48,7 @@ func (l *Log) Append(ctx context.Context, at State, data []byte) (State, error) 
 		var broken *BrokenError
 		if errors.As(err, &broken) {
 			if !broken.mayPass() || w.lost.lasts(l.patience()) {
-				return State{}, broken
+				return State{}, w.broken(broken)
 			}
 		} else {
 			w.lost.clear()
@@ -90,6 +92,14 @@ func (w *write) abandon(err error) error {
 		why = ErrUnclear
 	}
 	return fmt.Errorf("append after %d: %w: %w", w.at.Seq, why, err)
+}
+
+// broken says that the log is broken, and that it is unclear whether our commit is in it once it was sent.
+func (w *write) broken(err *BrokenError) error {
+	if !w.sent {
+		return err
+	}
+	return w.abandon(err)
 }
 
 type outcome int

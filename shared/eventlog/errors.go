@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrUnclear is returned by Append when the context ended before the outcome was known: the commit may have
+// ErrUnclear is returned by Append when the context ended, or the log broke, before the outcome was known: the commit may have
 // landed. Whoever follows the log will see it if it has.
 var ErrUnclear = errors.New("outcome of the append is unclear")
 

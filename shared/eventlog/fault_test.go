@@ -296,6 +296,39 @@ func TestALiveCommitThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestALogThatBreaksBehindAnAppend: the commit was stored, its acknowledgement is lost, and what is read then cannot
+// be. Nobody may say that nothing was stored.
+func TestALogThatBreaksBehindAnAppend(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	var broken atomic.Bool
+	wire := &tap{in: func(_ string, payload []byte) fate {
+		if isAck(payload) {
+			broken.Store(true)
+			return drop
+		}
+		if i := bytes.Index(payload, []byte(`"hdrs":"TkFUUy`)); i >= 0 && broken.Load() {
+			payload[i+len(`"hdrs":"`)] = 'X'
+		}
+		return pass
+	}}
+	states := fill(t, open(t, n), eventlog.State{}, 1, "before")
+	log := openTapped(t, n, topology.Config, wire)
+	_, err := log.Append(t.Context(), states[1], []byte("sent"))
+	wantBroken(t, err, eventlog.Altered, 2)
+	if !errors.Is(err, eventlog.ErrUnclear) {
+		t.Errorf("it is not unclear: %v", err)
+	}
+	if got := mustRead(t, open(t, n)); len(got) != 2 || string(got[1].Data) != "sent" {
+		t.Errorf("the log holds %v", got)
+	}
+	_, err = log.Append(t.Context(), states[1], []byte("not sent"))
+	wantBroken(t, err, eventlog.Altered, 1)
+	if errors.Is(err, eventlog.ErrUnclear) {
+		t.Errorf("nothing was sent: %v", err)
+	}
+}
+
 func TestAnAppendWhoseContextEnds(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)

@@ -193,7 +193,9 @@ func (c *cluster) up(ctx context.Context) (server, error) {
 		switch {
 		case err == nil:
 			if err = c.ensureDatabase(ctx); err != nil && !srv.adopted {
-				err = errors.Join(err, srv.stop(ctx))
+				stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+				defer cancel()
+				err = errors.Join(err, srv.stop(stopCtx))
 			}
 			return srv, err
 		case !errors.As(err, &busy):

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -151,7 +152,8 @@ func (p *Private) restart(ctx context.Context, pause time.Duration) (server, tim
 // url is the address of one of the server's databases.
 func (c *cluster) url(name string) string {
 	query := url.Values{"host": {c.socket}, "port": {strconv.Itoa(port)}, "sslmode": {"disable"}}
-	return (&url.URL{Scheme: "postgres", User: url.User(databaseName), Path: "/" + name, RawQuery: query.Encode()}).String()
+	raw := strings.ReplaceAll(query.Encode(), "+", "%20") // a folder may have a space in its name, and pgx knows no plus for it
+	return (&url.URL{Scheme: "postgres", User: url.User(databaseName), Path: "/" + name, RawQuery: raw}).String()
 }
 
 // cleanUp removes what lies outside Dir.

@@ -3,6 +3,8 @@ package secret
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,10 +34,14 @@ var ErrAway = errors.New("the bucket of sealed secrets cannot be reached")
 // patience is how long the bucket may take to answer whoever brings no deadline.
 const patience = 5 * time.Second
 
+// errAbsent says that the bucket does not hold a key.
+var errAbsent = errors.New("not in the bucket of sealed secrets")
+
 // Sealer seals secrets; it cannot open them.
 type Sealer struct {
 	js         jetstream.JetStream
 	recipients map[Owner][]age.Recipient
+	names      map[Owner]string // of the owners' own recipients
 }
 
 // NewSealer reads the recipients in a keys folder.
@@ -44,15 +50,29 @@ func NewSealer(js jetstream.JetStream, keysDir string) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sealer{js: js, recipients: map[Owner][]age.Recipient{}}
+	s := &Sealer{js: js, recipients: map[Owner][]age.Recipient{}, names: map[Owner]string{}}
 	for _, owner := range []Owner{Introspection, Gateway} {
 		r, err := readRecipient(keysDir, owner)
 		if err != nil {
 			return nil, err
 		}
 		s.recipients[owner] = []age.Recipient{r, recovery}
+		sum := sha256.Sum256([]byte(r.String()))
+		s.names[owner] = hex.EncodeToString(sum[:8])
 	}
 	return s, nil
+}
+
+// Recipient names the key of an owner that Seal seals to: another name is another key.
+func (s *Sealer) Recipient(owner Owner) string { return s.names[owner] }
+
+// Holds tells whether the bucket holds a key. The error is ErrAway.
+func (s *Sealer) Holds(ctx context.Context, key string) (bool, error) {
+	_, err := readLeader(ctx, s.js, key)
+	if errors.Is(err, ErrAway) {
+		return false, fmt.Errorf("look for secret %s: %w", key, err)
+	}
+	return err == nil, nil
 }
 
 // Seal stores a secret for its owner under "ref.version". A key that is taken is an error, jetstream.ErrKeyExists:
@@ -183,7 +203,7 @@ func (o *Opener) fetch(ctx context.Context, key string) ([]byte, error) {
 	if sealed != nil {
 		return sealed, nil
 	}
-	sealed, err := o.readLeader(ctx, key)
+	sealed, err := readLeader(ctx, o.js, key)
 	if err != nil {
 		return nil, fmt.Errorf("secret %s: %w", key, err)
 	}
@@ -196,7 +216,7 @@ func (o *Opener) fetch(ctx context.Context, key string) ([]byte, error) {
 // readLeader reads a key of the bucket from the leader of its stream. A replica, which would answer a direct get,
 // need not have seen yet what was sealed just before the commit that names it; what the leader does not have is
 // not there.
-func (o *Opener) readLeader(ctx context.Context, key string) ([]byte, error) {
+func readLeader(ctx context.Context, js jetstream.JetStream, key string) ([]byte, error) {
 	if strings.ContainsAny(key, "*> \t\r\n") { // it would name others too
 		return nil, errors.New("not a reference")
 	}
@@ -206,7 +226,7 @@ func (o *Opener) readLeader(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply, err := o.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+topology.BucketSecrets, question)
+	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+topology.BucketSecrets, question)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
@@ -222,7 +242,7 @@ func (o *Opener) readLeader(ctx context.Context, key string) ([]byte, error) {
 	case found.Error != nil && found.Error.ErrorCode != jetstream.JSErrCodeMessageNotFound:
 		return nil, fmt.Errorf("%w: %w", ErrAway, found.Error)
 	case len(found.Message.Data) == 0: // or deleted
-		return nil, errors.New("not in the bucket of sealed secrets")
+		return nil, errAbsent
 	}
 	return found.Message.Data, nil
 }

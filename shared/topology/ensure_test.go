@@ -26,12 +26,12 @@ func ensure(t testing.TB, js jetstream.JetStream, limits topology.Limits) {
 func TestEnsureMakesWhatTheTableSays(t *testing.T) {
 	t.Parallel()
 	js := empty(t)
-	ensure(t, js, topology.Limits{})
+	ensure(t, js, topology.Limits{AuditBytes: 64 << 20})
 	got := configs(t, js)
 	for name, want := range map[string]string{ // subjects, storage, discard, deny delete and purge, bytes, age
 		"CONFIG":      "[log.config] File DiscardNew true true -1 0s",
 		"TOKENS":      "[log.tokens.>] File DiscardNew true true -1 0s",
-		"AUDIT":       "[audit.in.*] File DiscardNew true false 4294967296 0s",
+		"AUDIT":       "[audit.in.*] File DiscardNew true false 67108864 0s",
 		"RATE":        "[rate.t.>] Memory DiscardOld false false -1 2h0m0s",
 		"KV_SECRETS":  "[$KV.SECRETS.>] File DiscardNew true false -1 0s",
 		"KV_GATEWAYS": "[$KV.GATEWAYS.>] File DiscardNew true false -1 5m5s",
@@ -81,6 +81,27 @@ func TestManyEnsureAtOnce(t *testing.T) {
 	ensure(t, fresh, topology.Limits{})
 	if diff := cmp.Diff(configs(t, fresh), configs(t, js)); diff != "" {
 		t.Fatalf("not as made by one:\n%s", diff)
+	}
+}
+
+func TestWhereThereIsLittleRoomTheAuditStreamIsSmaller(t *testing.T) {
+	t.Parallel()
+	js := openWith(t, 1<<30)
+	for range 2 { // again changes nothing
+		ensure(t, js, topology.Limits{})
+		if got := configs(t, js)["AUDIT"].MaxBytes; got != 512<<20 {
+			t.Fatalf("%d bytes", got)
+		}
+	}
+	full := openWith(t, 32<<20) // not even the least
+	err := topology.Ensure(t.Context(), full, topology.Limits{})
+	if err == nil || !strings.Contains(err.Error(), "ensure stream AUDIT: ") {
+		t.Fatalf("got %v", err)
+	}
+	for _, name := range streams() { // but everything else is there
+		if _, err := full.Stream(t.Context(), name); (err != nil) != (name == "AUDIT") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

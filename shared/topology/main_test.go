@@ -41,7 +41,15 @@ func empty(t testing.TB) jetstream.JetStream {
 // open runs a server that lets everybody do everything, so that only the streams themselves can refuse.
 func open(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	s := must(server.NewServer(&server.Options{DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}))
+	return openWith(t, 0)
+}
+
+// openWith bounds what all streams of the server may take on disk; 0: what the disk has.
+func openWith(t testing.TB, store int64) jetstream.JetStream {
+	t.Helper()
+	s := must(server.NewServer(&server.Options{
+		DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: store,
+	}))
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	nc := must(nats.Connect("", nats.InProcessServer(s)))

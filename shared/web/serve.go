@@ -18,14 +18,15 @@ type Settings struct {
 	Drain time.Duration
 	// MaxHeaderBytes bounds a request's header; default 64 KiB.
 	MaxHeaderBytes int
-	// Log takes what net/http has to complain of (a handler that panics, an accept that fails), as warnings;
-	// nil: the standard logger.
+	// Log takes what net/http has to complain of (a handler that panics, an accept that fails) and that requests were
+	// cut off at the end, as warnings; nil: the standard logger takes the former, nobody the latter.
 	Log *slog.Logger
 }
 
 // Serve answers on listener until ctx ends, then takes no more requests and lets running ones end: their contexts
-// go on, so a handler that has no end of its own must watch ctx. What still runs after Settings.Drain is cut off,
-// which is an error. There is no bound on bodies: an upload may take as long as it takes.
+// go on, so a handler that has no end of its own must watch ctx. What still runs after Settings.Drain is cut off, and
+// the log says so: it is how a client that hangs, or a stream without an end, ends. There is no bound on bodies: an
+// upload may take as long as it takes.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s Settings) error {
 	if s.HeaderTimeout == 0 {
 		s.HeaderTimeout = 10 * time.Second
@@ -37,7 +38,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s S
 		s.MaxHeaderBytes = 64 << 10
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.MaxHeaderBytes,
+		Handler: handler, DisableGeneralOptionsHandler: true, ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.MaxHeaderBytes,
 	}
 	if s.Log != nil {
 		server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)
@@ -52,8 +53,11 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s S
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Drain)
 	defer cancel()
 	err := server.Shutdown(drain)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.Join(fmt.Errorf("serve %s: requests still running after %s", listener.Addr(), s.Drain), server.Close())
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return err
+	if s.Log != nil {
+		s.Log.LogAttrs(drain, slog.LevelWarn, "requests were cut off", slog.String("address", listener.Addr().String()), slog.Duration("after", s.Drain))
+	}
+	return server.Close()
 }

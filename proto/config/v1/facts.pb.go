@@ -672,9 +672,11 @@ type Secret struct {
 	Ref     string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Version uint32                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// HMAC-SHA256 of the value by the installation's fingerprint key, hex, first 16 bytes.
-	Fingerprint   string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	Env           string `protobuf:"bytes,4,opt,name=env,proto3" json:"env,omitempty"`
-	File          string `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
+	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Env         string `protobuf:"bytes,4,opt,name=env,proto3" json:"env,omitempty"`
+	File        string `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
+	// Which key of its owner it was sealed to: SHA-256 of the age recipient, hex, first 8 bytes. Empty: not said.
+	Recipient     string `protobuf:"bytes,6,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -740,6 +742,13 @@ func (x *Secret) GetEnv() string {
 func (x *Secret) GetFile() string {
 	if x != nil {
 		return x.File
+	}
+	return ""
+}
+
+func (x *Secret) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
 	}
 	return ""
 }
@@ -2591,13 +2600,14 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"9\n" +
 	"\rGrantSwitched\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
-	"\x05grant\x18\x02 \x01(\tR\x05grant\"|\n" +
+	"\x05grant\x18\x02 \x01(\tR\x05grant\"\x9a\x01\n" +
 	"\x06Secret\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12 \n" +
 	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\x12\x10\n" +
 	"\x03env\x18\x04 \x01(\tR\x03env\x12\x12\n" +
-	"\x04file\x18\x05 \x01(\tR\x04file\"U\n" +
+	"\x04file\x18\x05 \x01(\tR\x04file\x12\x1c\n" +
+	"\trecipient\x18\x06 \x01(\tR\trecipient\"U\n" +
 	"\rClientMapping\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12'\n" +
 	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xac\x05\n" +

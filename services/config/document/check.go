@@ -16,7 +16,7 @@ import (
 func Check(c *configlog.Config) (problems, warnings []fault.Problem) {
 	var k checker
 	k.sites(c.Sites)
-	k.notYet(c.Sites)
+	k.notYet(c)
 	retention := c.Audit.Retention
 	k.atMost("audit.retention.max_days", uint64(retention.MaxDays), 36_500)
 	k.between("audit.retention.every", retention.Every, time.Second, 30*day)
@@ -75,7 +75,7 @@ func (k *checker) warn(path, message string) {
 func note(list []fault.Problem, path, format string, args []any) []fault.Problem {
 	switch {
 	case len(list) < maxProblems:
-		return append(list, fault.Problem{Path: path, Message: fmt.Sprintf(format, args...)})
+		return append(list, fault.Problem{Path: shown(path), Message: fmt.Sprintf(format, args...)})
 	case len(list) == maxProblems:
 		return append(list, fault.Problem{Message: "and more"})
 	default:

@@ -13,5 +13,5 @@
 //	key twice in one object                 a problem at its path
 //	YAML aliases                            followed, up to 200,000 values in all; cycles are too deep
 //	nested deeper than 32                   a problem
-//	more than 500 problems                  the first 500 and how many more
+//	more than 500 problems                  the first 500 of each step, and that there are more
 package document

@@ -36,7 +36,7 @@ func judge(body string, syntax Syntax) (configlog.Config, []fault.Problem, []fau
 		return configlog.Config{}, problems, nil
 	}
 	EachSecret(&d.Config, func(p Place, s configlog.Secret) configlog.Secret {
-		if _, given := d.Plain[p.Path]; given {
+		if _, given := d.Plain[p.Key]; given {
 			return configlog.Secret{Ref: "r", Version: 1, Fingerprint: "f"}
 		}
 		return s
@@ -166,6 +166,31 @@ func TestMalformed(t *testing.T) {
 		}
 		if strings.Contains(fmt.Sprint(problems), "hunter2") {
 			t.Errorf("%s: the text is repeated: %v", name, problems)
+		}
+	}
+}
+
+// TestNothingOfATextThatCannotBeReadIsRepeated: a secret may stand where reading ends, whatever is around it.
+func TestNothingOfATextThatCannotBeReadIsRepeated(t *testing.T) {
+	t.Parallel()
+	const mark = "hunter2"
+	for _, given := range []string{
+		"*" + mark, "*hun'ter2" + mark, `*hun"ter2` + mark, "*a'" + mark + "'b", "&" + mark + "*", "!" + mark, "!<" + mark, "!a!" + mark + " x", "@" + mark, "`" + mark,
+		"%" + mark, "|" + mark, ">" + mark, "'" + mark, `"` + mark, `"\` + mark + `"`, `"\x` + mark + `"`, "[" + mark, "{" + mark, "{" + mark + ": {", mark + ": " + mark + ": x",
+		mark + "\n\t" + mark, "- " + mark + "\n  x: *" + mark, "? " + mark + "\n? ", "{" + mark + "}]", "<<: *" + mark, "%TAG ! " + mark, "%YAML " + mark, "*" + mark + " : *" + mark,
+	} {
+		for _, before := range []string{"value: ", "", "sites:\n- value: "} {
+			_, problems := Read([]byte(before+given+"\n"), YAML)
+			for _, p := range problems {
+				if strings.Contains(p.Message, "ter2") || p.Path == "" && strings.Contains(p.Message, "hun") {
+					t.Errorf("%q in YAML: %v", before+given, p)
+				}
+			}
+		}
+		for _, before := range []string{`{"value":`, "", `{"value":"x"`, `{"value":1`, `{"value":tru`} {
+			if _, problems := Read([]byte(before+given), JSON); len(problems) != 1 || strings.ContainsAny(problems[0].Message, `'"`) || strings.Contains(problems[0].Message, "ter2") {
+				t.Errorf("%q in JSON: %v", before+given, problems)
+			}
 		}
 	}
 }
@@ -373,6 +398,9 @@ func TestManyProblemsAreBounded(t *testing.T) {
 	if n := len(problems); n < maxProblems || n > 2*maxProblems+2 {
 		t.Fatalf("%d problems", n)
 	}
+	if !slices.Contains(problems, fault.Problem{Message: "and more"}) {
+		t.Error("that there are more is not said")
+	}
 }
 
 func TestPatternsAreTheGateways(t *testing.T) {
@@ -449,4 +477,30 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLongNamesKeepTheirOwnSecrets: what a message cuts from a name still tells two places apart.
+func TestLongNamesKeepTheirOwnSecrets(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 70)
+	d, problems := Read(fmt.Appendf(nil, `{"sites":[{"upstream":{"accounts":{"%s1":{"value":"one"},"%s2":{"value":"two"},"%s3":7}}}]}`, long, long, long), JSON)
+	if len(problems) != 1 || len(problems[0].Path) > 100 || !strings.Contains(problems[0].Path, "…") {
+		t.Fatalf("problems %v", problems)
+	}
+	got := map[string]string{}
+	EachSecret(&d.Config, func(p Place, s configlog.Secret) configlog.Secret {
+		got[p.Account] = d.Plain[p.Key].Reveal()
+		if len(p.Path) > 100 {
+			t.Errorf("shown as %s", p.Path)
+		}
+		return s
+	})
+	want := map[string]string{long + "1": "one", long + "2": "two", long + "3": "", "": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	endless := strings.Repeat("n", maxLine+1)
+	if _, problems := Read(fmt.Appendf(nil, `{"sites":[{"upstream":{"accounts":{"%s":{"value":"one"}}}}]}`, endless), JSON); len(problems) != 1 || len(problems[0].Path) > 100 {
+		t.Fatalf("an endless name: %.500s", fmt.Sprint(problems))
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
@@ -26,7 +25,7 @@ func readJSON(body []byte) (value, error) {
 	return r.value(0)
 }
 
-// malformedJSON says where a text ceases to be JSON.
+// malformedJSON says where a text ceases to be JSON, in our words: the parser's hold a part of the text.
 func malformedJSON(body []byte, err error) error {
 	offset := len(body)
 	var syntax *json.SyntaxError
@@ -36,7 +35,11 @@ func malformedJSON(body []byte, err error) error {
 	before := body[:offset]
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := max(1, offset-bytes.LastIndexByte(before, '\n')-1)
-	return fault.Newf(fault.Invalid, "not JSON: line %d, column %d: %v", line, column, err)
+	what := "this cannot be here"
+	if syntax == nil || offset >= len(body) {
+		what = "it ends too early, or is wrong at its very end"
+	}
+	return fault.Newf(fault.Invalid, "not JSON: line %d, column %d: %s", line, column, what)
 }
 
 type jsonReader struct {
@@ -48,7 +51,7 @@ type jsonReader struct {
 func (r *jsonReader) value(depth int) (value, error) {
 	token, err := r.tokens.Token()
 	if err != nil {
-		return value{}, r.failed(err)
+		return value{}, failed(err)
 	}
 	if err := r.budget.spend(depth); err != nil && !r.unbounded {
 		return value{}, err
@@ -82,7 +85,7 @@ func (r *jsonReader) list(depth int) (value, error) {
 		v.items = append(v.items, item)
 	}
 	_, err := r.tokens.Token()
-	return v, r.failed(err)
+	return v, failed(err)
 }
 
 func (r *jsonReader) object(depth int) (value, error) {
@@ -90,7 +93,7 @@ func (r *jsonReader) object(depth int) (value, error) {
 	for r.tokens.More() {
 		token, err := r.tokens.Token()
 		if err != nil {
-			return value{}, r.failed(err)
+			return value{}, failed(err)
 		}
 		name, _ := token.(string)
 		item, err := r.value(depth + 1)
@@ -100,15 +103,13 @@ func (r *jsonReader) object(depth int) (value, error) {
 		v.members = append(v.members, member{name: name, value: item})
 	}
 	_, err := r.tokens.Token()
-	return v, r.failed(err)
+	return v, failed(err)
 }
 
-func (r *jsonReader) failed(err error) error {
+// failed is for what json.Unmarshal let pass and the decoder does not, which is nothing we know of.
+func failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fault.Newf(fault.Invalid, "not JSON: %v", err)
+	return fault.New(fault.Invalid, "not JSON")
 }

@@ -1,40 +1,85 @@
 package document
 
 import (
-	"fmt"
-
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 )
 
 const notEnforced = "is kept, but not enforced by this version"
 
-// notYet warns of what may be configured and is not enforced by this version, so that nobody relies on it.
-// Each line goes when the gateway's row is built.
-func (k *checker) notYet(sites []configlog.Site) {
-	for i := range sites {
-		s, path := &sites[i], fmt.Sprintf("sites[%d].", i)
-		for _, setting := range []struct {
-			path string
-			used bool
-		}{
-			{"mode", s.Mode == "observe"},
-			{"grant", s.Grant != "client_credentials"},
-			{"token_paths", len(s.TokenPaths) > 0},
-			{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
-			{"groups.require", s.Groups.Require},
-			{"groups.read_only", len(s.Groups.ReadOnly) > 0},
-			{"sessions.ip", s.Sessions.IP},
-			{"sessions.groups", s.Sessions.Groups},
-			{"ip.restrict", s.IP.Restrict},
-			{"public_restricted", len(s.PublicRestricted) > 0},
-			{"bypass", len(s.Bypass) > 0},
-			{"rate_limit.enabled", s.RateLimit.Enabled},
-			{"stale.strict", s.Stale.Strict},
-			{"audit.sync", s.Audit.Sync == "always"},
-		} {
-			if setting.used {
-				k.warn(path+setting.path, notEnforced)
-			}
+// setting is one that this version keeps and does not obey.
+type setting struct {
+	path string
+	used bool // it says something else than its default
+}
+
+// notYet warns of what is configured and not enforced by this version, so that nobody relies on it. It is held
+// against what the gateway's rows (row_later.go), introspection and audit read of a configuration. Each line goes
+// when its row is built. A default is never warned of: nobody has asked for it.
+//
+// Switching API tokens off is obeyed; that there are none yet is no danger.
+func (k *checker) notYet(c *configlog.Config) {
+	retention, normal := c.Audit.Retention, Default().Audit.Retention
+	k.unused("audit.retention.", []setting{
+		{"max_days", retention.MaxDays != normal.MaxDays},
+		{"max_entries", retention.MaxEntries != normal.MaxEntries},
+		{"every", retention.Every != normal.Every},
+	})
+	for i := range c.Sites {
+		s, path := &c.Sites[i], at("sites", i)+"."
+		k.unused(path, laterForCallers(s))
+		k.unused(path, laterForTokens(s))
+		for j := range s.Providers {
+			k.unused(at(path+"providers", j)+".", []setting{{"scope", s.Providers[j].Scope != ""}})
 		}
+		if s.Methods.ProductOAuth && len(s.Providers) > 0 {
+			k.warn(path+"methods.product_oauth", "is obeyed by this version only while the site has no providers")
+		}
+	}
+}
+
+func (k *checker) unused(path string, settings []setting) {
+	for _, s := range settings {
+		if s.used {
+			k.warn(path+s.path, notEnforced)
+		}
+	}
+}
+
+// laterForCallers are the rules about who may call, from where and how often, and what is kept of it.
+func laterForCallers(s *configlog.Site) []setting {
+	return []setting{
+		{"mode", s.Mode == "observe"},
+		{"groups.require", s.Groups.Require},
+		{"groups.allowed", len(s.Groups.Allowed) > 0},
+		{"groups.read_only", len(s.Groups.ReadOnly) > 0},
+		{"sessions.ip", s.Sessions.IP},
+		{"sessions.groups", s.Sessions.Groups},
+		{"ip.restrict", s.IP.Restrict},
+		{"ip.allow", len(s.IP.Allow) > 0},
+		{"ip.proxy_header", s.IP.ProxyHeader != ""},
+		{"ip.trusted_proxies", len(s.IP.TrustedProxies) > 0},
+		{"public_restricted", len(s.PublicRestricted) > 0},
+		{"bypass", len(s.Bypass) > 0},
+		{"rate_limit.enabled", s.RateLimit.Enabled},
+		{"stale.strict", s.Stale.Strict},
+		{"audit.sync", s.Audit.Sync == "always"},
+	}
+}
+
+// laterForTokens are the rules about tokens, and about whom a call acts as.
+func laterForTokens(s *configlog.Site) []setting {
+	normal := DefaultSite()
+	_, only := s.Upstream.Accounts[s.Directory.Account]
+	only = only && len(s.Upstream.Accounts) == 1 // filled in by complete
+	return []setting{
+		{"grant", s.Grant != normal.Grant},
+		{"token_paths", len(s.TokenPaths) > 0},
+		{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
+		{"directory.source", s.Directory.Source == "crowd"},
+		{"directory.account", s.Directory.Account != "" && !only},
+		{"directory.max_age", s.Directory.MaxAge != normal.Directory.MaxAge},
+		{"groups.token_creators", len(s.Groups.TokenCreators) > 0},
+		{"tokens.max_lifetime", s.Tokens.MaxLifetime != normal.Tokens.MaxLifetime},
+		{"tokens.max_per_user", s.Tokens.MaxPerUser != normal.Tokens.MaxPerUser},
 	}
 }

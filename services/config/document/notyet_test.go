@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestWhatIsNotEnforcedIsSaid(t *testing.T) {
@@ -15,14 +16,48 @@ sites:
   product: jira
   mode: observe
   nodes: [{id: n1, url: "http://10.0.0.1:8080"}]
-  ip: {restrict: true, allow: ["10.0.0.0/8"]}
+  methods: {product_oauth: true}
+  grant: jwt
+  token_paths: ["/rest/**"]
+  providers: [{id: p, introspection_endpoint: "https://h/i", client_id: c, client_secret: {value: x}, audience: a, scope: read, service_account: svc}]
+  upstream: {accounts: {svc: {value: x}, other: {value: x}}}
+  directory: {source: crowd, url: "https://crowd", account: svc, max_age: 1m}
+  groups: {require: true, allowed: [a], read_only: [b], token_creators: [c]}
+  tokens: {max_lifetime: 30d, max_per_user: 3}
+  sessions: {ip: true, groups: true}
+  ip: {restrict: true, allow: ["10.0.0.0/8"], proxy_header: X-Forwarded-For, trusted_proxies: ["10.0.0.1"]}
+  public_restricted: ["/rest/api/2/serverInfo"]
+  bypass: ["/rest/api/2/field"]
   rate_limit: {enabled: true}
+  stale: {strict: true}
+  audit: {sync: always}
+audit: {retention: {max_days: 30, max_entries: 5, every: 2h}}
 `, YAML)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	warnings = slices.DeleteFunc(warnings, func(p fault.Problem) bool { return p.Message != notEnforced })
-	if got := paths(warnings); !slices.Equal(got, []string{"sites[0].ip.restrict", "sites[0].mode", "sites[0].rate_limit.enabled"}) {
-		t.Errorf("warned of %v", got)
+	warnings = slices.DeleteFunc(warnings, func(p fault.Problem) bool {
+		return p.Message != notEnforced && p.Path != "sites[0].methods.product_oauth"
+	})
+	want := []string{
+		"audit.retention.every", "audit.retention.max_days", "audit.retention.max_entries", "sites[0].audit.sync", "sites[0].bypass",
+		"sites[0].directory.account", "sites[0].directory.max_age", "sites[0].directory.source", "sites[0].grant",
+		"sites[0].groups.allowed", "sites[0].groups.read_only", "sites[0].groups.require", "sites[0].groups.token_creators",
+		"sites[0].ip.allow", "sites[0].ip.proxy_header", "sites[0].ip.restrict", "sites[0].ip.trusted_proxies",
+		"sites[0].methods.product_oauth", "sites[0].mode", "sites[0].providers[0].scope", "sites[0].public_restricted",
+		"sites[0].rate_limit.enabled", "sites[0].sessions.groups", "sites[0].sessions.ip", "sites[0].stale.strict",
+		"sites[0].token_paths", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
+	}
+	if diff := cmp.Diff(want, paths(warnings)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestADefaultIsNotWarnedOf: nobody has asked for it.
+func TestADefaultIsNotWarnedOf(t *testing.T) {
+	t.Parallel()
+	_, problems, warnings := judge(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],"upstream":{"accounts":{"svc":{"value":"x"}}}}]}`, JSON)
+	if len(problems)+len(warnings) > 0 {
+		t.Error(problems, warnings)
 	}
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // Draft is a document that was read: every field that was named, and defaults for the rest. A secret whose
-// value the document holds is in Plain under the path of its place, and is still zero in Config.
+// value the document holds is in Plain under the Key of its Place, and is still zero in Config.
 type Draft struct {
 	Config configlog.Config
 	Plain  map[string]Plain
@@ -176,6 +176,10 @@ func (r *reader) mapping(path string, v value, out reflect.Value) {
 	}
 	m := reflect.MakeMapWithSize(out.Type(), len(v.members))
 	for _, item := range v.members {
+		if len(item.name) > maxLine { // it would stand in the path of all that is below
+			r.problem(under(path, item.name), "is a name of more than %d bytes", maxLine)
+			continue
+		}
 		key := reflect.ValueOf(item.name)
 		if m.MapIndex(key).IsValid() {
 			r.problem(under(path, item.name), "is there twice")

@@ -20,7 +20,7 @@ func (r *reader) secret(path string, v value, out reflect.Value) {
 		return
 	}
 	var s configlog.Secret
-	fields := map[string]*string{"value": new(string), "ref": &s.Ref, "fingerprint": &s.Fingerprint, "env": &s.Env, "file": &s.File}
+	fields := map[string]*string{"value": new(string), "ref": &s.Ref, "fingerprint": &s.Fingerprint, "recipient": &s.Recipient, "env": &s.Env, "file": &s.File}
 	seen := map[string]bool{}
 	sound := true
 	for _, m := range v.members {
@@ -56,8 +56,8 @@ func (r *reader) secret(path string, v value, out reflect.Value) {
 	switch {
 	case named > 1:
 		r.problem(path, "must name one of value, ref, env and file")
-	case !seen["ref"] && (seen["version"] || seen["fingerprint"]):
-		r.problem(path, "version and fingerprint belong to a ref")
+	case !seen["ref"] && (seen["version"] || seen["fingerprint"] || seen["recipient"]):
+		r.problem(path, "version, fingerprint and recipient belong to a ref")
 	case seen["value"]:
 		r.plain[path] = newPlain(*fields["value"])
 	default:
@@ -94,8 +94,11 @@ func (r *reader) secretText(path, name, given string) bool {
 
 // Place is where a secret is named.
 type Place struct {
-	// Path in the document, e.g. sites[0].providers[0].client_secret.
+	// Path in the document as messages show it, e.g. sites[0].providers[0].client_secret. Long names are cut in
+	// it, so that two places may have the same.
 	Path string
+	// Key is the whole path, which only this place of the document has.
+	Key string
 	// Owner is who opens it.
 	Owner secret.Owner
 	// Site, and the id of the Provider or the name of the Account in it.
@@ -121,22 +124,26 @@ func (p Place) IsToken() bool { return p.kind == accountCredential && p.driver =
 // EachSecret visits every place of a configuration where a secret may be named, in the order of the document,
 // and puts there what visit gives back.
 func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configlog.Secret) {
+	see := func(p Place, s configlog.Secret) configlog.Secret {
+		p.Path = shown(p.Key)
+		return visit(p, s)
+	}
 	for i := range c.Sites {
 		s := &c.Sites[i]
 		path := at("sites", i)
 		for j := range s.Providers {
 			p := &s.Providers[j]
-			p.ClientSecret = visit(Place{
-				Path: under(at(path+".providers", j), "client_secret"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: clientSecret,
+			p.ClientSecret = see(Place{
+				Key: under(at(path+".providers", j), "client_secret"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: clientSecret,
 			}, p.ClientSecret)
 		}
 		for _, account := range slices.Sorted(maps.Keys(s.Upstream.Accounts)) {
-			s.Upstream.Accounts[account] = visit(Place{
-				Path: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential, driver: s.Upstream.Driver,
+			s.Upstream.Accounts[account] = see(Place{
+				Key: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential, driver: s.Upstream.Driver,
 			}, s.Upstream.Accounts[account])
 		}
-		s.Upstream.PrivateKey = visit(Place{
-			Path: path + ".upstream.private_key", Owner: secret.Gateway, Site: s.ID, kind: privateKey,
+		s.Upstream.PrivateKey = see(Place{
+			Key: path + ".upstream.private_key", Owner: secret.Gateway, Site: s.ID, kind: privateKey,
 		}, s.Upstream.PrivateKey)
 	}
 }

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,6 @@ type member struct {
 const (
 	maxDepth  = 32
 	maxValues = 200_000
-	maxText   = 16 << 10 // bytes of one text; a private key is the longest
 )
 
 // budget bounds what a small document can expand to.
@@ -59,10 +59,10 @@ func (b *budget) spend(depth int) error {
 	return nil
 }
 
-// under gives the path of a field.
+// under gives the path of a field, with the whole name: two places never have the same path.
 func under(path, name string) string {
 	if !plainName(name) {
-		return path + "[" + strconv.Quote(shorten(name, 60)) + "]"
+		return path + "[" + strconv.Quote(name) + "]"
 	}
 	if path == "" {
 		return name
@@ -77,6 +77,24 @@ func plainName(name string) bool {
 	return name != "" && len(name) <= 60 && strings.IndexFunc(name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}) < 0
+}
+
+// maxShown is how much of a name a message shows, in runes.
+const maxShown = 60
+
+// shown gives a path as a message shows it: long names are cut. It names no place any more.
+func shown(path string) string {
+	if len(path) <= maxShown {
+		return path
+	}
+	quotedName := regexp.MustCompile(`"(?:[^"\\]|\\.)*"`) // as under writes it
+	return quotedName.ReplaceAllStringFunc(path, func(quoted string) string {
+		name, err := strconv.Unquote(quoted)
+		if err != nil {
+			return quoted
+		}
+		return strconv.Quote(shorten(name, maxShown))
+	})
 }
 
 // shorten cuts a text to so many runes.

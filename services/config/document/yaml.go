@@ -3,7 +3,7 @@ package document
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
@@ -29,15 +29,39 @@ func readYAML(body []byte) (v value, err error) {
 	return r.value(&root, 0)
 }
 
-// malformedYAML says where a text ceases to be YAML. What the parser quotes of the text is left out: it could
-// be a secret, as in "value: *hunter2".
+// malformedYAML says where a text ceases to be YAML, in our words. The parser's may hold any part of the text, and
+// so of a secret: for "value: *hunter2" it names the alias.
 func malformedYAML(err error) error {
 	var one *yaml.LoadError
 	if !errors.As(err, &one) {
 		return fault.New(fault.Invalid, "not one YAML document")
 	}
-	what := regexp.MustCompile(`'[^']{2,}'|"[^"]{2,}"`).ReplaceAllString(one.Message, "…")
-	return fault.Newf(fault.Invalid, "not YAML: line %d, column %d: %s", max(1, one.Mark.Line), max(1, one.Mark.Column), what)
+	return fault.Newf(fault.Invalid, "not YAML: line %d, column %d: %s", max(1, one.Mark.Line), max(1, one.Mark.Column), whatIsWrong(one.Message))
+}
+
+// whatIsWrong puts what the parser found into our words; it knows the parser's by how they begin.
+func whatIsWrong(parser string) string {
+	for _, known := range [...]struct{ begins, ours string }{
+		{"yaml: expected single document", "a second document: --- may stand only at the beginning"},
+		{"yaml: no documents in stream", "there is nothing in it"},
+		{"exceeded max depth", "nested too deep"},
+		{"did not find expected node content", "a value is missing, or begins with a character that none begins with"},
+		{"unknown anchor", "an alias (*name) of something that has no anchor: put text that begins with * in quotes"},
+		{"found character that cannot start any token", "a character that no value begins with: put text that begins with @, ` or % in quotes"},
+		{"found a tab character", "a tab where spaces are needed"},
+		{"found unexpected end of stream", "a quote that is never closed"},
+		{"mapping values are not allowed", "a colon where no value can be: put text with a colon in quotes"},
+		{"could not find expected ':'", "a key without a colon"},
+		{"did not find expected key", "neither a key nor the end of the object: is the indentation right?"},
+		{"did not find expected '-' indicator", "neither an item nor the end of the list: is the indentation right?"},
+		{"did not find expected ',' or", "neither a comma nor a closing bracket"},
+		{"did not find expected alphabetic", "an anchor or alias without a name: put text that begins with & or * in quotes"},
+	} {
+		if strings.HasPrefix(parser, known.begins) {
+			return known.ours
+		}
+	}
+	return "it cannot be read from here on"
 }
 
 type yamlReader struct{ budget budget }

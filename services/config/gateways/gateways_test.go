@@ -22,6 +22,18 @@ func state(seq uint64) eventlog.State {
 	return eventlog.State{Seq: seq, Hash: eventlog.Hash{byte(seq)}}
 }
 
+// at is a log of five commits.
+func at(seq uint64) (eventlog.State, bool) {
+	switch {
+	case seq == 0:
+		return eventlog.State{}, true
+	case seq > 5:
+		return eventlog.State{}, false
+	default:
+		return state(seq), true
+	}
+}
+
 func beat(id, instance string, seq uint64, at time.Time) *configv1.GatewayBeat {
 	s := state(seq)
 	return &configv1.GatewayBeat{
@@ -59,7 +71,7 @@ func (t *Tracker) want(tb testing.TB, what string, now time.Time, wanted ...stri
 func TestTheListOverTime(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	k := NewTracker(testkit.Logger(t), Options{})
+	k := NewTracker(testkit.Logger(t), Options{At: at})
 	k.hear(beat("a", "1", 5, now), now)
 	k.hear(beat("b", "1", 4, now), now)
 	k.want(t, "both live", now.Add(time.Second), "a live applied", "b live")
@@ -87,7 +99,7 @@ func TestTheListOverTime(t *testing.T) {
 func TestAfterARestartTheSilentAreKnown(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	k := NewTracker(testkit.Logger(t), Options{})
+	k := NewTracker(testkit.Logger(t), Options{At: at})
 	if k.Loaded() {
 		t.Error("loaded before it was read")
 	}
@@ -102,10 +114,86 @@ func TestAfterARestartTheSilentAreKnown(t *testing.T) {
 	}
 }
 
+// TestAppliedIsByHistory: a sequence alone proves nothing.
+func TestAppliedIsByHistory(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{At: at})
+	k.take(nil, now)
+	forked, troubled, empty := beat("forked", "1", 5, now), beat("troubled", "1", 5, now), beat("empty", "1", 0, now)
+	forked.Hash = []byte{77}
+	troubled.Trouble = "log forked at 5"
+	empty.Hash = nil
+	for _, b := range []*configv1.GatewayBeat{forked, troubled, empty, beat("ahead", "1", 6, now), beat("behind", "1", 4, now), beat("good", "1", 5, now)} {
+		k.hear(b, now)
+	}
+	if diff := cmp.Diff([]string{"ahead", "behind", "empty", "forked", "troubled"}, k.Pending(state(5))); diff != "" {
+		t.Error("of 5: ", diff)
+	}
+	if diff := cmp.Diff([]string{"ahead", "forked", "troubled"}, k.Pending(eventlog.State{})); diff != "" {
+		t.Error("of the empty log: ", diff)
+	}
+	want := []Stranger{{ID: "ahead", State: state(6)}, {ID: "forked", State: eventlog.State{Seq: 5, Hash: eventlog.Hash{77}}}}
+	if diff := cmp.Diff(want, k.Strangers()); diff != "" {
+		t.Error(diff)
+	}
+	for _, g := range k.List(now, state(5)) {
+		if g.Known == (g.ID == "ahead" || g.ID == "forked") {
+			t.Errorf("%s is known: %t", g.ID, g.Known)
+		}
+	}
+}
+
+func TestListened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := NewTracker(testkit.Logger(t), Options{At: at})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := k.Listened(ctx, 0); err == nil {
+			t.Error("it has listened before it was subscribed")
+		}
+		start := time.Now()
+		k.hearing = start.Add(-time.Second)
+		if err := k.Listened(t.Context(), 3*time.Second); err != nil || time.Since(start) != 2*time.Second {
+			t.Error(err, time.Since(start))
+		}
+	})
+}
+
+// TestASilentGatewayWithoutAnEntry stays on the list for as long as one that has an entry: it may still answer.
+func TestASilentGatewayWithoutAnEntry(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{At: at, ListedFor: func() time.Duration { return time.Hour }})
+	k.hear(beat("a", "1", 5, now), now)
+	k.take(nil, now.Add(59*time.Minute))
+	k.want(t, "silent", now.Add(59*time.Minute), "a applied")
+	k.take(nil, now.Add(time.Hour))
+	k.want(t, "for too long", now.Add(time.Hour))
+}
+
+// TestARevisionIsAsOldAsItWasWritten: the bucket could not be read for an hour.
+func TestARevisionIsAsOldAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	k := NewTracker(testkit.Logger(t), Options{At: at})
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, now), revision: 1, written: now}}, now)
+	died, later := now.Add(time.Minute), now.Add(time.Hour)
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, died), revision: 2, written: died}}, later)
+	k.want(t, "silent since it was written", later, "a applied")
+	if seen := k.List(later, state(5))[0].LastSeen; !seen.Equal(died) {
+		t.Errorf("last seen %s, written %s", seen, died)
+	}
+	again := later.Add(time.Second)
+	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, again), revision: 3, written: again}}, again)
+	k.want(t, "written just now", again, "a live applied")
+}
+
 func TestLowestLevel(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	k := NewTracker(testkit.Logger(t), Options{})
+	k := NewTracker(testkit.Logger(t), Options{At: at})
 	if level, id := k.LowestLevel(now); level != 0 || id != "" {
 		t.Error(level, id)
 	}
@@ -127,7 +215,7 @@ func TestLowestLevel(t *testing.T) {
 func TestWaitIsForWhoLives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := NewTracker(testkit.Logger(t), Options{})
+		k := NewTracker(testkit.Logger(t), Options{At: at})
 		k.take(nil, time.Now())
 		k.hear(beat("quick", "1", 4, time.Now()), time.Now())
 		k.hear(beat("dying", "1", 4, time.Now()), time.Now())
@@ -151,7 +239,8 @@ func TestWaitIsForWhoLives(t *testing.T) {
 func TestOverNATS(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
-	k := NewTracker(testkit.Logger(t), Options{Every: 20 * time.Millisecond})
+	// Nobody falls off the list because the machine stands still for a while.
+	k := NewTracker(testkit.Logger(t), Options{At: at, Every: 20 * time.Millisecond, LiveWithin: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx, n.JetStream(t, topology.Config)) }()
@@ -172,6 +261,9 @@ func TestOverNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 		return data
+	}
+	if err := k.Listened(ctx, 0); err != nil { // a beat before is nobody's
+		t.Fatal(err)
 	}
 	now := time.Now()
 	for _, id := range []string{"silent", "leaver"} {
@@ -195,19 +287,7 @@ func TestOverNATS(t *testing.T) {
 // until waits for a list, whoever lives.
 func (t *Tracker) until(tb testing.TB, what string, wanted ...string) {
 	tb.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		t.mu.Lock()
-		changed := t.changed
-		t.mu.Unlock()
-		got := ids(t.List(time.Now().Add(time.Hour), state(5)))
-		if cmp.Equal(got, wanted) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			tb.Fatalf("%s: %v", what, got)
-		}
-	}
+	testkit.Until(tb, what, func() bool {
+		return cmp.Equal(ids(t.List(time.Now().Add(2*time.Hour), state(5))), wanted)
+	})
 }

@@ -33,6 +33,7 @@ func (t *Tracker) Run(ctx context.Context, js jetstream.JetStream) error {
 	tick := time.NewTicker(t.opts.Every)
 	defer tick.Stop()
 	for {
+		t.subscribed(ctx, js.Conn())
 		if listed, err := t.read(ctx, js); err == nil {
 			t.take(listed, time.Now())
 		} else if ctx.Err() == nil {
@@ -44,6 +45,22 @@ func (t *Tracker) Run(ctx context.Context, js jetstream.JetStream) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// subscribed notes when the server has our subscription: only then are beats not missed.
+func (t *Tracker) subscribed(ctx context.Context, nc *nats.Conn) {
+	t.mu.Lock()
+	already := !t.hearing.IsZero()
+	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if already || nc.FlushWithContext(ctx) != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hearing = time.Now()
+	t.broadcast()
 }
 
 // listed is an entry of the bucket.
@@ -124,8 +141,9 @@ func older(beat, than *configv1.GatewayBeat) bool {
 	return beat.GetAt().AsTime().Before(than.GetAt().AsTime())
 }
 
-// take takes what the bucket holds. Who is not in it, and not heard, is off the list.
+// take takes what the bucket holds. Who is not in it, and was not heard for long, is off the list.
 func (t *Tracker) take(bucket map[string]listed, now time.Time) {
+	long := t.opts.ListedFor()
 	for id, l := range bucket {
 		t.mu.Lock()
 		e := t.entries[id]
@@ -134,17 +152,15 @@ func (t *Tracker) take(bucket map[string]listed, now time.Time) {
 		if known {
 			continue
 		}
-		at := now // a new revision was written since we last looked
-		if e == nil {
-			at = now.Add(-max(0, now.Sub(l.written))) // by the server's clock; never in our future
-		}
-		t.hear(l.beat, at)
+		// When it was written, by the server's clock and never in our future: the bucket may not have been
+		// readable for long.
+		t.hear(l.beat, now.Add(-max(0, now.Sub(l.written))))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, e := range t.entries {
 		e.entry = bucket[id].revision
-		if e.entry == 0 && !t.live(e, now) {
+		if e.entry == 0 && now.Sub(e.heard) >= long {
 			delete(t.entries, id)
 		}
 	}

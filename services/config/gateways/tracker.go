@@ -1,9 +1,9 @@
 package gateways
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -20,6 +20,11 @@ type Options struct {
 	LiveWithin time.Duration
 	// Every is how often the bucket is read; default 1 s.
 	Every time.Duration
+	// ListedFor gives how long a silent gateway stays on the list that has no entry in the bucket, because it could
+	// not write one or the bucket was lost; nil: while it lives.
+	ListedFor func() time.Duration
+	// At gives the state the log had at a sequence, and false when it was not read so far. It must be set.
+	At func(sequence uint64) (eventlog.State, bool)
 }
 
 // Tracker keeps the list. It is safe for concurrent use.
@@ -29,6 +34,7 @@ type Tracker struct {
 
 	mu      sync.Mutex
 	since   time.Time
+	hearing time.Time         // since when every beat comes here; zero: not yet
 	loaded  bool              // the bucket was read
 	entries map[string]*entry // by gateway id
 	gone    map[string]string // id to the instance that has signed off
@@ -46,6 +52,9 @@ type entry struct {
 func NewTracker(log *slog.Logger, opts Options) *Tracker {
 	opts.LiveWithin = cmp.Or(opts.LiveWithin, 3*time.Second)
 	opts.Every = cmp.Or(opts.Every, time.Second)
+	if opts.ListedFor == nil {
+		opts.ListedFor = func() time.Duration { return opts.LiveWithin }
+	}
 	return &Tracker{
 		log: log, opts: opts, since: time.Now(),
 		entries: map[string]*entry{}, gone: map[string]string{}, changed: make(chan struct{}),
@@ -58,7 +67,8 @@ type Gateway struct {
 	Instance  string     `json:"instance"`
 	Version   string     `json:"version"`
 	Config    State      `json:"config"`
-	Applied   bool       `json:"applied"` // it decides under the current configuration, or a later one
+	Applied   bool       `json:"applied"` // it decides under the current configuration, or a later one of this log
+	Known     bool       `json:"known"`   // what it decides under is in this log
 	Live      bool       `json:"live"`
 	BlockedAt uint64     `json:"blocked_at"` // sequence of the commit it cannot apply; 0: none
 	Trouble   string     `json:"trouble"`
@@ -83,7 +93,7 @@ func (t *Tracker) List(now time.Time, current eventlog.State) []Gateway {
 		g := Gateway{
 			ID: id, Instance: e.beat.GetInstance(), Version: e.beat.GetVersion(),
 			Config:  State{Version: e.beat.GetSequence(), Hash: hashOf(e.beat).String()},
-			Applied: applied(e.beat, current), Live: t.live(e, now), BlockedAt: e.beat.GetBlockedAt(),
+			Applied: t.applied(e.beat, current), Known: t.known(e.beat), Live: t.live(e, now), BlockedAt: e.beat.GetBlockedAt(),
 			Trouble: e.beat.GetTrouble(), FactLevel: levelOf(e.beat), LastSeen: e.heard.UTC(),
 		}
 		if e.beat.GetStartedAt() != nil {
@@ -101,7 +111,7 @@ func (t *Tracker) Pending(wanted eventlog.State) []string {
 	defer t.mu.Unlock()
 	out := []string{}
 	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
-		if !applied(t.entries[id].beat, wanted) {
+		if !t.applied(t.entries[id].beat, wanted) {
 			out = append(out, id)
 		}
 	}
@@ -117,7 +127,7 @@ func (t *Tracker) Wait(ctx context.Context, wanted eventlog.State) {
 		changed, done := t.changed, t.loaded
 		now := time.Now()
 		for _, e := range t.entries {
-			done = done && (applied(e.beat, wanted) || !t.live(e, now))
+			done = done && (t.applied(e.beat, wanted) || !t.live(e, now))
 		}
 		t.mu.Unlock()
 		if done {
@@ -178,7 +188,56 @@ func hashOf(beat *configv1.GatewayBeat) eventlog.Hash {
 	return h
 }
 
-// applied tells whether a gateway decides under a configuration, or a later one.
-func applied(beat *configv1.GatewayBeat, wanted eventlog.State) bool {
-	return beat.GetSequence() > wanted.Seq || (beat.GetSequence() == wanted.Seq && bytes.Equal(beat.GetHash(), wanted.Hash[:])) || wanted.Seq == 0
+// known tells whether a gateway decides under a configuration that is in our log.
+func (t *Tracker) known(beat *configv1.GatewayBeat) bool {
+	at, read := t.opts.At(beat.GetSequence())
+	return read && at.Hash == hashOf(beat)
+}
+
+// applied tells whether a gateway decides under a configuration, or under a later one that follows it. A sequence
+// alone proves nothing: a log that was lost counts from 1 again. A gateway in trouble is not relied on.
+func (t *Tracker) applied(beat *configv1.GatewayBeat, wanted eventlog.State) bool {
+	return beat.GetTrouble() == "" && beat.GetSequence() >= wanted.Seq && t.known(beat)
+}
+
+// Stranger is a gateway that decides under a configuration that is not in our log, as far as the log was read.
+type Stranger struct {
+	ID    string
+	State eventlog.State
+}
+
+// Strangers gives the gateways on the list, live or silent, whose configuration is not in our log.
+func (t *Tracker) Strangers() []Stranger {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []Stranger
+	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
+		if beat := t.entries[id].beat; !t.known(beat) {
+			out = append(out, Stranger{ID: id, State: eventlog.State{Seq: beat.GetSequence(), Hash: hashOf(beat)}})
+		}
+	}
+	return out
+}
+
+// Listened waits until beats were heard for so long that whoever lives is on the list, or gives ctx's error.
+func (t *Tracker) Listened(ctx context.Context, long time.Duration) error {
+	for {
+		t.mu.Lock()
+		changed, since := t.changed, t.hearing
+		t.mu.Unlock()
+		var enough <-chan time.Time
+		if !since.IsZero() {
+			left := long - time.Since(since)
+			if left <= 0 {
+				return nil
+			}
+			enough = time.After(left)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("listen for gateways: %w", ctx.Err())
+		case <-changed:
+		case <-enough:
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,11 +26,15 @@ type Request struct {
 	Length int64
 	// Trailer is sent behind a chunked Body; its values are read once Body has ended.
 	Trailer http.Header
+	// KeepsTrailer tells whether a trailer field goes up; nil: all do.
+	KeepsTrailer func(name string) bool
 	// Expect waits for 100 Continue before Body is read, so that a node can refuse an upload unseen.
 	Expect bool
 	// Informational is called for each 1xx reply but 101; nil: dropped.
 	Informational func(status int, header http.Header)
 }
+
+func (r *Request) keepsTrailer(name string) bool { return r.KeepsTrailer == nil || r.KeepsTrailer(name) }
 
 // UnreachableError says that the node did not answer. Sent tells whether it may have seen the call.
 type UnreachableError struct {
@@ -64,6 +69,29 @@ type conn struct {
 	shape  http.Request // tells ReadResponse the method
 	used   bool         // has carried a call before
 	idleAt time.Time
+
+	unsent bool // the node waits for a body, or the rest of one, that it will not get
+
+	mu     sync.Mutex
+	headed bool // the head of the reply has come: the wait for it is over
+}
+
+// awaitReply begins the wait for a reply's head, once all of the call was sent: an upload takes as long as it takes.
+func (c *conn) awaitReply() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wait := c.node.settings.ReplyTimeout; wait > 0 && !c.headed {
+		return c.SetReadDeadline(time.Now().Add(wait))
+	}
+	return nil
+}
+
+// replyCame ends the wait: the body of a reply takes as long as it takes.
+func (c *conn) replyCame() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headed = true
+	return c.SetReadDeadline(time.Time{})
 }
 
 func newConn(n *Node, c net.Conn) *conn {
@@ -86,27 +114,26 @@ func (c *conn) exchange(ctx context.Context, r *Request) (*Response, error) {
 	}
 	stop()
 	_ = c.Close()
-	if ctx.Err() != nil {
+	var cut *CutError
+	if ctx.Err() != nil && !errors.As(err, &cut) {
 		return nil, context.Cause(ctx)
 	}
 	return nil, err
 }
 
 func (c *conn) converse(r *Request) (*Response, error) {
-	if wait := c.node.settings.ReplyTimeout; wait > 0 {
-		if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
-			return nil, err
-		}
-	}
+	c.headed, c.unsent = false, r.Expect && r.Body != nil
 	c.writeHead(r)
 	var sending chan error // nil: nothing is being sent any more
 	switch {
 	case r.Body == nil:
 	case !r.Expect && r.Length >= 0 && r.Length <= inline:
-		var cut *cutError
-		if err := c.sendBody(r); errors.As(err, &cut) {
+		var cut *CutError
+		err := c.sendBody(r)
+		if errors.As(err, &cut) {
 			return nil, err
 		}
+		c.unsent = err != nil
 	case !r.Expect:
 		sending = c.sendBeside(r)
 	}
@@ -114,15 +141,31 @@ func (c *conn) converse(r *Request) (*Response, error) {
 		if err := c.bw.Flush(); err != nil && r.Body == nil { // with a body, an early reply may explain it
 			return nil, c.unanswered(err)
 		}
+		if err := c.awaitReply(); err != nil {
+			return nil, err
+		}
 	}
 	reply, sending, err := c.readHead(r, sending) //nolint:bodyclose // the Response closes it
 	if err != nil {
-		return nil, err
+		return nil, whyNoReply(sending, err)
 	}
-	if err := c.SetReadDeadline(time.Time{}); err != nil {
+	if err := c.replyCame(); err != nil {
 		return nil, err
 	}
 	return newResponse(c, reply, sending), nil
+}
+
+// whyNoReply prefers that the client's body was at fault: the connection was closed for it.
+func whyNoReply(sending chan error, err error) error {
+	var cut *CutError
+	select {
+	case sent := <-sending:
+		if errors.As(sent, &cut) {
+			return cut
+		}
+	default:
+	}
+	return err
 }
 
 func (c *conn) writeHead(r *Request) {
@@ -139,7 +182,9 @@ func (c *conn) writeHead(r *Request) {
 	default:
 		_, _ = c.bw.WriteString("Transfer-Encoding: chunked\r\n")
 		for name := range r.Trailer {
-			_, _ = c.bw.WriteString("Trailer: " + name + "\r\n")
+			if r.keepsTrailer(name) {
+				_, _ = c.bw.WriteString("Trailer: " + name + "\r\n")
+			}
 		}
 	}
 	_, _ = c.bw.WriteString("\r\n")
@@ -149,26 +194,35 @@ func (c *conn) writeHead(r *Request) {
 func (c *conn) sendBeside(r *Request) chan error {
 	done := make(chan error, 1)
 	go func() {
-		err := c.sendBody(r)
+		err := c.bw.Flush() // the head: the node may refuse before the client sends anything
+		if err == nil {
+			err = c.sendBody(r)
+		}
 		if err == nil {
 			err = c.bw.Flush()
 		}
-		var cut *cutError
+		if armed := errors.Join(c.SetWriteDeadline(time.Time{}), c.awaitReply()); err == nil { // an early reply may explain an error
+			err = armed
+		}
+		done <- err // before the reader is woken by the end of the connection
+		var cut *CutError
 		if errors.As(err, &cut) {
 			_ = c.Close() // the node must not take half a body for a whole one
 		}
-		done <- err
 	}()
 	return done
 }
 
-// cutError: the client did not send the body it had announced.
-type cutError struct{ err error }
+// CutError says that the client did not send the body it had announced, or sent one that cannot be read.
+type CutError struct{ Err error }
 
-func (e *cutError) Error() string { return "request body ended early: " + e.err.Error() }
-func (e *cutError) Unwrap() error { return e.err }
+// Error says what was wrong with it.
+func (e *CutError) Error() string { return "request body: " + e.Err.Error() }
 
-// sendBody copies the body to the node. Its error is a *cutError or one of the connection to the node, which
+// Unwrap gives the reader's error.
+func (e *CutError) Unwrap() error { return e.Err }
+
+// sendBody copies the body to the node. Its error is a *CutError or one of the connection to the node, which
 // then may hold an early reply.
 func (c *conn) sendBody(r *Request) error {
 	if r.Length >= 0 {
@@ -181,16 +235,21 @@ func (c *conn) sendBody(r *Request) error {
 	if err := chunks.Close(); err != nil {
 		return err
 	}
-	if err := r.Trailer.Write(c.bw); err != nil {
-		return err
+	for name, values := range r.Trailer { // net/http has put what came unannounced there too
+		if r.keepsTrailer(name) {
+			if err := (http.Header{name: values}).Write(c.bw); err != nil {
+				return err
+			}
+		}
 	}
 	_, err := c.bw.WriteString("\r\n")
 	return err
 }
 
 // copyBody copies left bytes, or all there are when left is negative. flush sends each piece at once: whoever
-// sends in chunks may wait for an answer in between.
+// sends in chunks may wait for an answer in between. A large body is sent beside the wait for the reply.
 func (c *conn) copyBody(to io.Writer, from io.Reader, left int64, flush bool) error {
+	beside := left < 0 || left > inline
 	buf := make([]byte, 32<<10)
 	if 0 <= left && left < int64(len(buf)) {
 		buf = buf[:max(left, 1)]
@@ -202,6 +261,9 @@ func (c *conn) copyBody(to io.Writer, from io.Reader, left int64, flush bool) er
 		n, err := from.Read(buf)
 		if n > 0 {
 			left -= int64(n)
+			if wait := c.node.settings.ReplyTimeout; wait > 0 && beside {
+				_ = c.SetWriteDeadline(time.Now().Add(wait)) // for a node that takes nothing more; when it cannot be set, the write fails too
+			}
 			if _, err := to.Write(buf[:n]); err != nil {
 				return err
 			}
@@ -214,9 +276,9 @@ func (c *conn) copyBody(to io.Writer, from io.Reader, left int64, flush bool) er
 		switch {
 		case err == nil:
 		case !errors.Is(err, io.EOF):
-			return &cutError{err: err}
+			return &CutError{Err: err}
 		case left > 0:
-			return &cutError{err: io.ErrUnexpectedEOF}
+			return &CutError{Err: io.ErrUnexpectedEOF}
 		default:
 			return nil
 		}
@@ -237,10 +299,10 @@ func (c *conn) readHead(r *Request, sending chan error) (*http.Response, chan er
 	for range 10 {
 		if _, err := c.br.Peek(1); err != nil {
 			if waiting && isTimeout(err) { // a node that knows no 100 Continue
-				waiting, sending = false, c.sendBeside(r)
-				if err := c.SetReadDeadline(time.Now().Add(c.node.settings.ReplyTimeout)); err != nil {
+				if err := c.SetReadDeadline(time.Time{}); err != nil {
 					return nil, sending, err
 				}
+				waiting, c.unsent, sending = false, false, c.sendBeside(r)
 				continue
 			}
 			return nil, sending, c.unanswered(err)
@@ -254,10 +316,10 @@ func (c *conn) readHead(r *Request, sending chan error) (*http.Response, chan er
 		}
 		if reply.StatusCode == http.StatusContinue {
 			if waiting {
-				waiting, sending = false, c.sendBeside(r)
-				if err := c.SetReadDeadline(time.Now().Add(c.node.settings.ReplyTimeout)); err != nil {
+				if err := c.SetReadDeadline(time.Time{}); err != nil {
 					return nil, sending, err
 				}
+				waiting, c.unsent, sending = false, false, c.sendBeside(r)
 			}
 			continue
 		}

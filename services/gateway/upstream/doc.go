@@ -8,7 +8,8 @@
 //
 //	node refuses or resets the connection  Unreachable; nothing was sent, another node may be tried
 //	kept connection closed by the node     a call that may be repeated is sent again on a fresh connection
-//	no reply header in time                Timeout
+//	no reply header in time                Timeout; the time begins when all of the call was sent
+//	node takes nothing more of a body      as no reply in time
 //	node ends in the middle of a reply     the body's Read fails; the client's connection is cut, so that it
 //	                                       cannot take half a reply for a whole one
 //	node answers before the body is sent   the reply is passed on, the connection is closed afterwards

@@ -18,7 +18,8 @@ import (
 type Settings struct {
 	// ConnectTimeout bounds making a connection, TLS included; default 3 s.
 	ConnectTimeout time.Duration
-	// ReplyTimeout bounds the wait for the head of a reply; default 5 min.
+	// ReplyTimeout bounds the wait for the head of a reply, once all of the call was sent, and how long a node may
+	// take nothing of a body; default 5 min.
 	ReplyTimeout time.Duration
 	// ContinueTimeout is how long a body waits for 100 Continue; default 1 s.
 	ContinueTimeout time.Duration

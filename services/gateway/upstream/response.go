@@ -54,6 +54,7 @@ func (b *body) Close() error {
 // finish keeps the connection for the next call when this one ended in order, and closes it otherwise.
 func (b *body) finish(whole bool) {
 	b.done = true
+	whole = whole && !b.conn.unsent // the next call would be read as the body of this one
 	watched := b.stop()
 	select {
 	case err := <-b.sending:
@@ -70,6 +71,11 @@ func (b *body) finish(whole bool) {
 
 // Sending tells that the node answered while the request's body was still on its way.
 func (r *Response) Sending() bool { return r.body.sending != nil }
+
+// Waits tells that the body has not begun to come with the head, and that there will be one.
+func (r *Response) Waits() bool {
+	return r.Response.Body != http.NoBody && r.ContentLength != 0 && r.body.conn.br.Buffered() == 0
+}
 
 // Hijack gives the connection of a 101 reply, with what was already read from it, to whoever copies bytes from
 // now on; the watch over the client ends.
