@@ -45,7 +45,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return err
 	}
-	nc, err := bus.Connect(context.WithoutCancel(ctx), host.Log, topology.Gateway, s.Settings)
+	nc, err := bus.Connect(context.WithoutCancel(ctx), host.Log, topology.GatewayUser(home.id), s.Settings)
 	if err != nil {
 		return err
 	}

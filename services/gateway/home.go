@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 )
@@ -39,10 +41,11 @@ type start struct {
 }
 
 func openHome(s Settings) (*home, error) {
-	dir := filepath.Join(s.DataDir, "gateway")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("gateway's folder (GATEHOUSE_DATA_DIR): %w", err)
+	id, err := ID(s)
+	if err != nil {
+		return nil, err
 	}
+	dir := filepath.Join(s.DataDir, "gateway")
 	keys := s.KeysDir
 	if keys == "" {
 		keys = filepath.Join(s.DataDir, "keys")
@@ -51,15 +54,24 @@ func openHome(s Settings) (*home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway's key (GATEHOUSE_KEYS_DIR): %w", err)
 	}
-	h := &home{identity: identity}
-	if h.id, err = gatewayID(dir, s.ID); err != nil {
-		return nil, err
-	}
+	h := &home{id: id, identity: identity}
 	h.file, err = configlog.NewFile(filepath.Join(dir, "snapshot"), []byte(identity.String()))
 	return h, err
 }
 
-// gatewayID gives the id that was set, or the one made at the first start.
+// ID gives a gateway's id: the one that its NATS key is for or that was set, or the one made at the first start.
+func ID(s Settings) (string, error) {
+	dir := filepath.Join(s.DataDir, "gateway")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("gateway's folder (GATEHOUSE_DATA_DIR): %w", err)
+	}
+	of := bus.GatewayOf(s.SeedFile)
+	if of != "" && s.ID != "" && s.ID != of {
+		return "", fmt.Errorf("GATEHOUSE_GATEWAY_ID is %q, but GATEHOUSE_NATS_SEED_FILE %s is the key of %q", s.ID, s.SeedFile, of)
+	}
+	return gatewayID(dir, cmp.Or(s.ID, of))
+}
+
 func gatewayID(dir, set string) (string, error) {
 	valid := regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`) // it is a token of NATS subjects
 	if set != "" {

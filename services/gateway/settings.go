@@ -13,7 +13,8 @@ import (
 type Settings struct {
 	// Listen is where clients call.
 	Listen string `env:"GATEWAY_LISTEN" envDefault:"127.0.0.1:8080"`
-	// ID names the gateway in the installation; empty: made at the first start and kept in DataDir.
+	// ID names the gateway in the installation; empty: the one whose NATS key it has (nats/gateway.ID.nk), else made at
+	// the first start and kept in DataDir.
 	ID string `env:"GATEWAY_ID"`
 	// DataDir keeps what a restart needs: the gateway's id and its Snapshot file.
 	DataDir string `env:"DATA_DIR" envDefault:"data"`

@@ -64,11 +64,11 @@ func startSplit(t testing.TB) *split {
 	database := testkit.Postgres(t, func(context.Context, string) error { return nil }) // audit migrates it
 	s.gateway, s.admin = testkit.FreeAddress(t), testkit.FreeAddress(t)
 	audit := testkit.FreeAddress(t)
-	s.run("config", topology.Config, "GATEHOUSE_ADMIN_LISTEN="+s.admin, "GATEHOUSE_AUDIT_URL=http://"+audit)
+	s.run("config", topology.Config, "GATEHOUSE_ADMIN_TOKEN="+splitAdmin, "GATEHOUSE_ADMIN_LISTEN="+s.admin, "GATEHOUSE_AUDIT_URL=http://"+audit)
 	s.run("introspection", topology.Introspection)
 	s.run("ratelimit", topology.RateLimit)
-	s.run("audit", topology.Audit, "GATEHOUSE_AUDIT_LISTEN="+audit, "GATEHOUSE_DATABASE_URL="+database)
-	s.run("gateway", topology.Gateway, "GATEHOUSE_GATEWAY_LISTEN="+s.gateway, "GATEHOUSE_DATA_DIR="+t.TempDir())
+	s.run("audit", topology.Audit, "GATEHOUSE_ADMIN_TOKEN="+splitAdmin, "GATEHOUSE_AUDIT_LISTEN="+audit, "GATEHOUSE_DATABASE_URL="+database)
+	s.run("gateway", topology.GatewayUser("g1"), "GATEHOUSE_GATEWAY_LISTEN="+s.gateway, "GATEHOUSE_DATA_DIR="+t.TempDir())
 	s.configure()
 	return s
 }
@@ -81,7 +81,7 @@ func (s *split) run(name string, who topology.Service, more ...string) {
 	connect := s.nats.Settings(who)
 	p.cmd.Env = append([]string{
 		"GATEHOUSE_NATS_URL=" + connect.URL, "GATEHOUSE_NATS_SEED_FILE=" + connect.SeedFile, "GATEHOUSE_NATS_REPLICAS=3",
-		"GATEHOUSE_KEYS_DIR=" + s.keys, "GATEHOUSE_ADMIN_TOKEN=" + splitAdmin, "GATEHOUSE_OPS_LISTEN=" + p.ops,
+		"GATEHOUSE_KEYS_DIR=" + s.keys, "GATEHOUSE_OPS_LISTEN=" + p.ops,
 		"GATEHOUSE_OTLP_ENDPOINT=" + s.spans.url, "GATEHOUSE_TRACE_RATIO=1",
 	}, more...)
 	p.cmd.Stderr = p.log

@@ -134,7 +134,13 @@ func (u *Suite) start(ctx context.Context, p *service.Process) error {
 	if err := secret.Init(keys); err != nil {
 		return err
 	}
-	nats, err := u.startNATS(keys)
+	s := &u.settings
+	s.Gateway.DataDir = s.DataDir
+	id, err := gateway.ID(s.Gateway)
+	if err != nil {
+		return err
+	}
+	nats, err := u.startNATS(keys, id)
 	if err != nil {
 		return err
 	}
@@ -142,7 +148,6 @@ func (u *Suite) start(ctx context.Context, p *service.Process) error {
 	if err != nil {
 		return err
 	}
-	s := &u.settings
 	connect := func(who topology.Service) bus.Settings {
 		return bus.Settings{InProcess: nats, SeedFile: bus.SeedFile(keys, who)}
 	}
@@ -150,7 +155,7 @@ func (u *Suite) start(ctx context.Context, p *service.Process) error {
 	s.Introspection.Settings, s.Introspection.KeysDir = connect(topology.Introspection), keys
 	s.RateLimit.Settings = connect(topology.RateLimit)
 	s.Config.Settings, s.Config.KeysDir, s.Config.AdminToken = connect(topology.Config), keys, adminauth.Hash(u.AdminToken)
-	s.Gateway.Settings, s.Gateway.KeysDir, s.Gateway.DataDir = connect(topology.Gateway), keys, s.DataDir
+	s.Gateway.Settings, s.Gateway.KeysDir = connect(topology.GatewayUser(id)), keys
 	if err := u.listen(ctx); err != nil {
 		return err
 	}
@@ -202,8 +207,8 @@ func (u *Suite) run(ctx context.Context, p *service.Process, name string, run fu
 	u.parts = append(u.parts, part{name: name, stop: func() error { cancel(); return <-done }})
 }
 
-func (u *Suite) startNATS(keys string) (*broker.Broker, error) {
-	users, err := bus.InitSeeds(keys)
+func (u *Suite) startNATS(keys, gatewayID string) (*broker.Broker, error) {
+	users, err := bus.InitSeeds(keys, gatewayID)
 	if err != nil {
 		return nil, err
 	}

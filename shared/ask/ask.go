@@ -18,6 +18,10 @@ import (
 // headerTimeout carries what is left of the asker's time, in milliseconds: a duration, because two clocks differ.
 const headerTimeout = "Gatehouse-Timeout-Ms"
 
+// Longest is how long an answer is waited for at most, whatever the asker's deadline: the NATS server lets no answer
+// through that comes later.
+const Longest = time.Minute
+
 const (
 	// patience is how long an answer is waited for by whoever brings no deadline.
 	patience = 10 * time.Second
@@ -27,19 +31,19 @@ const (
 )
 
 // Do asks and waits for the answer until ctx ends. Its deadline travels with the request; a ctx without one gets
-// ten seconds. The error is a fault.
+// ten seconds, one beyond Longest gets that. The error is a fault.
 func Do(ctx context.Context, nc *nats.Conn, subject string, request, reply proto.Message) error {
 	body, err := proto.Marshal(request)
 	if err != nil {
 		return fault.Wrap(fault.Internal, "request cannot be encoded", err)
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		var cancel context.CancelFunc
-		deadline = time.Now().Add(patience)
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
+	limit := patience
+	if _, ok := ctx.Deadline(); ok {
+		limit = Longest
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit) // an earlier deadline stays
+	defer cancel()
+	deadline, _ := ctx.Deadline()
 	msg := nats.NewMsg(subject)
 	msg.Data = body
 	msg.Header.Set(headerTimeout, strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10))

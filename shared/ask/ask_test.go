@@ -101,6 +101,24 @@ func TestWhatIsAskedIsAnswered(t *testing.T) {
 	}
 }
 
+func TestNobodyIsWaitedForLongerThanAnAnswerIsLetThrough(t *testing.T) {
+	t.Parallel()
+	left := make(chan time.Duration, 1)
+	nc, _ := start(t, options{}, func(ctx context.Context, r *text) (proto.Message, error) {
+		deadline, _ := ctx.Deadline()
+		left <- time.Until(deadline)
+		return r, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	if err := ask.Do(ctx, nc, topology.WhoAmI, wrapperspb.String("hello"), new(text)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-left; got > ask.Longest || got < ask.Longest/2 {
+		t.Errorf("waits for %s", got)
+	}
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	_, err := do(t, testkit.StartNATS(t).Connect(t, topology.Gateway), "hello")

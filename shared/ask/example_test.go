@@ -27,7 +27,7 @@ func Example() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	log, keys := slog.New(slog.DiscardHandler), dir+"/keys"
-	users, err := bus.InitSeeds(keys)
+	users, err := bus.InitSeeds(keys, "eu-1")
 	nats, started := broker.Start(log, broker.Settings{StoreDir: dir, Users: users})
 	if err := errors.Join(err, started); err != nil {
 		panic(err)
@@ -37,7 +37,7 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	there, err := bus.Connect(ctx, log, topology.Introspection, bus.Settings{InProcess: nats, SeedFile: bus.SeedFile(keys, topology.Introspection)})
-	here, connected := bus.Connect(ctx, log, topology.Gateway, bus.Settings{InProcess: nats, SeedFile: bus.SeedFile(keys, topology.Gateway)})
+	here, connected := bus.Connect(ctx, log, topology.GatewayUser("eu-1"), bus.Settings{InProcess: nats, SeedFile: bus.SeedFile(keys, topology.GatewayUser("eu-1"))})
 	if err := errors.Join(err, connected); err != nil {
 		panic(err)
 	}

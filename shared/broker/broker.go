@@ -20,7 +20,7 @@ type Settings struct {
 	Listen string
 	// StoreDir is where the streams are kept.
 	StoreDir string
-	// Users are the public NKeys of the services; one that is missing cannot connect.
+	// Users are the public NKeys of the services, the gateways and the operator; one that is missing cannot connect.
 	Users map[topology.Service]string
 	// Lax waits two minutes with fsync instead of none, for tests that append by the thousand.
 	Lax bool
@@ -108,19 +108,24 @@ func options(s Settings) (*server.Options, error) {
 // Users gives the NATS users of the services with their rights; a service whose public NKey is not valid gets none.
 func Users(public map[topology.Service]string) []*server.NkeyUser {
 	var users []*server.NkeyUser
-	for _, s := range topology.Services() {
+	for _, s := range topology.Users(public) {
 		key := public[s]
 		if !nkeys.IsValidPublicUserKey(key) {
 			continue
 		}
 		r := topology.RightsOf(s)
-		users = append(users, &server.NkeyUser{
-			Nkey: key,
-			Permissions: &server.Permissions{
-				Publish:   &server.SubjectPermission{Allow: r.Publish},
-				Subscribe: &server.SubjectPermission{Allow: r.Subscribe},
-			},
-		})
+		users = append(users, &server.NkeyUser{Nkey: key, Permissions: permissions(r)})
 	}
 	return users
+}
+
+func permissions(r topology.Rights) *server.Permissions {
+	p := &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: r.Publish},
+		Subscribe: &server.SubjectPermission{Allow: r.Subscribe},
+	}
+	if r.Answers {
+		p.Response = &server.ResponsePermission{MaxMsgs: 1, Expires: topology.AnswerWithin}
+	}
+	return p
 }

@@ -49,7 +49,7 @@ func Example() {
 func place(t testing.TB) (broker.Settings, string) {
 	t.Helper()
 	dir := t.TempDir()
-	users, err := bus.InitSeeds(dir)
+	users, err := bus.InitSeeds(dir, "g1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,11 +102,11 @@ func TestOnlyKnownKeysConnect(t *testing.T) {
 		auth nats.Option
 		ok   bool
 	}{
-		"gateway":                    {key(topology.Gateway), true},
+		"gateway":                    {key(topology.GatewayUser("g1")), true},
 		"audit, which has no user":   {key(topology.Audit), false},
 		"ratelimit, with a bad key":  {key(topology.RateLimit), false},
 		"a stranger":                 {nats.Nkey(public, stranger.Sign), false},
-		"known key, other signature": {nats.Nkey(s.Users[topology.Gateway], stranger.Sign), false},
+		"known key, other signature": {nats.Nkey(s.Users[topology.GatewayUser("g1")], stranger.Sign), false},
 		"a password":                 {nats.UserInfo("gateway", "x"), false},
 		"nobody":                     {nats.Name("nobody"), false},
 	} {
@@ -181,7 +181,7 @@ func TestInProcessOnlyMeansNoSocket(t *testing.T) {
 	if b.Addr() != nil {
 		t.Errorf("listens on %s", b.Addr())
 	}
-	if nc := connect(t, b, dir, topology.Gateway); !nc.IsConnected() {
+	if nc := connect(t, b, dir, topology.GatewayUser("g1")); !nc.IsConnected() {
 		t.Error("not reached in process")
 	}
 }
@@ -227,14 +227,15 @@ func TestARestartGoesOnFromWhatWasStored(t *testing.T) {
 	}
 }
 
-func TestEveryServiceHasAUserWithRights(t *testing.T) {
+func TestEveryUserHasRights(t *testing.T) {
 	t.Parallel()
 	s, _ := place(t)
+	named := topology.Users(s.Users)
 	users := broker.Users(s.Users)
-	if len(users) != len(topology.Services()) {
-		t.Fatalf("%d users", len(users))
+	if want := len(topology.Services()) + 1; len(users) != want || len(named) != want { // and the operator
+		t.Fatalf("%d users for %q", len(users), named)
 	}
-	for i, who := range topology.Services() {
+	for i, who := range named {
 		p := users[i].Permissions
 		if users[i].Nkey != s.Users[who] || len(p.Publish.Allow) == 0 || len(p.Subscribe.Allow) == 0 { // an empty list allows everything
 			t.Errorf("%s: %+v", who, p)

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,7 +55,7 @@ func options(ctx context.Context, log *slog.Logger, service topology.Service) []
 	say := &complaints{log: log.With(slog.String("component", "nats"))}
 	return []nats.Option{
 		nats.Name("gatehouse-" + string(service)),
-		nats.CustomInboxPrefix(topology.Inbox(service)),
+		nats.CustomInboxPrefix(topology.Inbox(service) + "." + rand.Text()), // the client's own names can be guessed
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // else the second refusal closes the connection for good
 		nats.ReconnectWait(100 * time.Millisecond),

@@ -120,6 +120,20 @@ func TestNATSMayStartLater(t *testing.T) {
 	n.Start(t)
 }
 
+func TestReplySubjectsOfOneConnectionTellNothingOfAnothers(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	seen := map[string]bool{}
+	for range 2 {
+		inbox := n.Connect(t, topology.Gateway).NewInbox()
+		parts := strings.Split(inbox, ".")
+		if len(parts) != 3 || parts[0] != topology.Inbox(topology.Gateway) || len(parts[1]) < 26 || seen[parts[1]] { // 128 bits in base 32
+			t.Errorf("inbox %s", inbox)
+		}
+		seen[parts[1]] = true
+	}
+}
+
 func TestNothingIsBufferedWhileNATSIsAway(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
@@ -155,12 +169,13 @@ func TestNothingIsBufferedWhileNATSIsAway(t *testing.T) {
 func TestAKeyThatIsRefusedIsTriedOn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	users, err := bus.InitSeeds(dir)
+	users, err := bus.InitSeeds(dir, "g1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	gateway := users[topology.Gateway]
-	delete(users, topology.Gateway)
+	one := topology.GatewayUser("g1")
+	gateway := users[one]
+	delete(users, one)
 	s := broker.Settings{Listen: "127.0.0.1:0", StoreDir: filepath.Join(dir, "store"), Users: users, Lax: true}
 	b, err := broker.Start(testkit.Logger(t), s)
 	if err != nil {
@@ -168,14 +183,14 @@ func TestAKeyThatIsRefusedIsTriedOn(t *testing.T) {
 	}
 	t.Cleanup(func() { b.Stop() })
 	s.Listen = b.Addr().String()
-	url := bus.Settings{URL: "nats://" + s.Listen, SeedFile: bus.SeedFile(dir, topology.Gateway)}
+	url := bus.Settings{URL: "nats://" + s.Listen, SeedFile: bus.SeedFile(dir, one)}
 	nc, log := connect(t, url)
 	testkit.Until(t, "refused again and again", func() bool { return nc.Stats().Reconnects >= 5 || nc.IsClosed() })
 	if n := log.count("uthorization"); nc.IsClosed() || n < 1 || n > 2 {
 		t.Fatalf("%s, log: %s", nc.Status(), log.buf.String())
 	}
 	b.Stop()
-	s.Users[topology.Gateway] = gateway
+	s.Users[one] = gateway
 	if b, err = broker.Start(testkit.Logger(t), s); err != nil {
 		t.Fatal(err)
 	}

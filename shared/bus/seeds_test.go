@@ -22,14 +22,14 @@ func TestSeedsAreMadeOnce(t *testing.T) {
 	for i := range made {
 		all.Go(func() {
 			var err error
-			if made[i], err = bus.InitSeeds(dir); err != nil {
+			if made[i], err = bus.InitSeeds(dir, "eu-1", "eu-1"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	again, err := bus.InitSeeds(dir)
-	if err != nil || len(again) != len(topology.Services()) {
+	again, err := bus.InitSeeds(dir) // knows the gateway by its key
+	if err != nil || len(again) != len(topology.Services())+1 || again[topology.GatewayUser("eu-1")] == "" {
 		t.Fatalf("%v, %v", again, err)
 	}
 	for _, m := range made {
@@ -85,5 +85,22 @@ func TestAFolderThatCannotBeMadeIsNamed(t *testing.T) {
 	}
 	if _, err := bus.InitSeeds(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAGatewayKnowsItselfByItsKey(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		bus.SeedFile("keys", topology.GatewayUser("eu-1")): "eu-1", bus.SeedFile("keys", topology.Gateway): "",
+		bus.SeedFile("keys", topology.Audit): "", "": "", "gateway.*.nk": "", "gateway.a.b.nk": "",
+	} {
+		if got := bus.GatewayOf(file); got != want {
+			t.Errorf("%s is of %q, want %q", file, got, want)
+		}
+	}
+	for _, id := range []string{"", "*", ">", "a.b", "a/b", strings.Repeat("x", 65)} {
+		if _, err := bus.InitSeeds(t.TempDir(), id); err == nil {
+			t.Errorf("%q got a key", id)
+		}
 	}
 }

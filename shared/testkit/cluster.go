@@ -2,9 +2,9 @@ package testkit
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -29,6 +29,7 @@ type Cluster struct {
 	dir     string
 	program string
 	nodes   []*clusterNode
+	secret  string                      // of the routes between the servers
 	seeds   map[topology.Service]string // files
 }
 
@@ -36,6 +37,7 @@ type Cluster struct {
 type clusterNode struct {
 	name    string
 	address string // for clients
+	route   string // address for the other servers
 	config  string // file
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed once cmd has ended
@@ -45,19 +47,22 @@ type clusterNode struct {
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := &Cluster{dir: t.TempDir(), program: natsServer(t), seeds: map[topology.Service]string{}}
-	users := map[topology.Service]string{}
-	for _, s := range topology.Services() {
-		users[s], c.seeds[s] = seed(t, string(s))
+	public := map[topology.Service]string{}
+	for _, s := range users() {
+		public[s], c.seeds[s] = seed(t, string(s))
 	}
-	ports := freePorts(t, 6)
+	var routes []string
 	for i := range 3 {
-		n := &clusterNode{name: fmt.Sprintf("n%d", i), address: fmt.Sprintf("127.0.0.1:%d", ports[i])}
+		n := &clusterNode{name: fmt.Sprintf("n%d", i), address: FreeAddress(t), route: FreeAddress(t)}
 		n.config = filepath.Join(c.dir, n.name+".conf")
-		text := clusterConfig(n, filepath.Join(c.dir, n.name), ports[3+i], ports[3:], users)
-		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
+		c.nodes, routes = append(c.nodes, n), append(routes, n.route)
+	}
+	c.secret = rand.Text()
+	shared := topology.RoutesConf(c.secret, routes) + "}\n" + topology.ServerConf(public)
+	for _, n := range c.nodes {
+		if err := os.WriteFile(n.config, []byte(clusterConfig(n, filepath.Join(c.dir, n.name), shared)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.nodes = append(c.nodes, n)
 	}
 	t.Cleanup(func() {
 		for i, n := range c.nodes {
@@ -253,49 +258,15 @@ func (c *Cluster) JetStream(t testing.TB, s topology.Service) jetstream.JetStrea
 	return js
 }
 
-// clusterConfig is a nats.conf with the rights of topology, as broker.Users gives them to an embedded server.
-func clusterConfig(n *clusterNode, store string, routePort int, routePorts []int, users map[topology.Service]string) string {
-	var routes []string
-	for _, port := range routePorts {
-		routes = append(routes, fmt.Sprintf("nats-route://127.0.0.1:%d", port))
-	}
+// clusterConfig is a nats.conf as users have it: with the rights of topology, and routes that need a secret.
+func clusterConfig(n *clusterNode, store, shared string) string {
 	return fmt.Sprintf(`
 server_name: %s
 listen: %q
 max_payload: 1048576
 jetstream: {store_dir: %q, sync_interval: always, max_mem: 256MB, max_file: 2GB}
-cluster: {name: gatehouse, listen: "127.0.0.1:%d", routes: %s}
-%s`, n.name, n.address, store, routePort, list(routes), topology.ServerConf(users))
-}
-
-// list writes addresses, which need no escapes, as nats.conf takes them.
-func list(items []string) string { return `["` + strings.Join(items, `", "`) + `"]` }
-
-// FreeAddress gives a loopback address with a port nobody listens on, for a server that is not started yet or that
-// stops and starts again.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freePorts(t, 1)[0])
-}
-
-// freePorts gives ports below those that the system hands out by itself: one of these could be taken by a
-// client's end while its server is killed.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var ports []int
-	for tries := 0; len(ports) < n && tries < 1000; tries++ {
-		port := 20000 + rand.N(12000)                                  //nolint:gosec // no secret
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // nothing to cancel
-		if err != nil {
-			continue
-		}
-		defer func() { _ = l.Close() }() // until all are found, so that none is found twice
-		ports = append(ports, port)
-	}
-	if len(ports) < n {
-		t.Fatal("no free ports")
-	}
-	return ports
+cluster { name: gatehouse, listen: %q
+%s`, n.name, n.address, store, n.route, shared)
 }
 
 // natsServer gives the program, built once from the module that the embedded server is of.

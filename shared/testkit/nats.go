@@ -32,7 +32,7 @@ type NATS struct {
 func StartNATS(t testing.TB) *NATS {
 	t.Helper()
 	n := &NATS{listen: FreeAddress(t), dir: t.TempDir(), users: map[topology.Service]string{}, seeds: map[topology.Service]string{}}
-	for _, s := range topology.Services() {
+	for _, s := range users() {
 		n.users[s], n.seeds[s] = seed(t, string(s))
 	}
 	n.Start(t)
@@ -94,6 +94,12 @@ func (n *NATS) JetStream(t testing.TB, s topology.Service) jetstream.JetStream {
 		t.Fatal(err)
 	}
 	return js
+}
+
+// users are whoever a test may be: besides the services, of which Gateway stands for any gateway, two gateways that
+// each may speak for itself alone, and the operator.
+func users() []topology.Service {
+	return append(topology.Services(), topology.GatewayUser("g1"), topology.GatewayUser("g2"), topology.Operator)
 }
 
 func seed(t testing.TB, name string) (public, file string) {

@@ -1,30 +1,69 @@
 package topology
 
-// Service names a service as NATS knows it.
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/ask"
+)
+
+// Service names a user of NATS: a service, one of the gateways, or the operator.
 type Service string
 
-// The services, each with its own user.
+// The services, each with its own user. Gateway is the kind: every gateway has a user of its own, see GatewayUser. As
+// a user, Gateway may do what any of them may; tests stand in for several so, and no key is made for it.
 const (
 	Config        Service = "config"
 	Introspection Service = "introspection"
 	Gateway       Service = "gateway"
 	RateLimit     Service = "ratelimit"
 	Audit         Service = "audit"
+	// Operator is a person: with its key streams are looked at, backed up, moved and deleted. No service loads it.
+	Operator Service = "operator"
 )
 
 // Services gives all of them.
 func Services() []Service { return []Service{Config, Introspection, Gateway, RateLimit, Audit} }
 
-// Inbox is the prefix of the replies a service waits for, so that nobody can read another's.
+// GatewayUser names the user of one gateway, which may speak for itself alone.
+func GatewayUser(id string) Service { return Gateway + "." + Service(id) }
+
+// GatewayID gives the id of the gateway that a user is, if it is one. An id is a token of subjects.
+func GatewayID(s Service) (id string, ok bool) {
+	id, ok = strings.CutPrefix(string(s), string(Gateway)+".")
+	return id, ok && regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(id)
+}
+
+// Users gives those of some users that have rights, in an order that stays.
+func Users(public map[Service]string) []Service {
+	var users []Service
+	for s, key := range public {
+		if key != "" && len(RightsOf(s).Publish) > 0 { // to a NATS server an empty list would mean everything
+			users = append(users, s)
+		}
+	}
+	slices.Sort(users)
+	return users
+}
+
+// Inbox is the prefix of the replies a user waits for, so that nobody can read another's.
 func Inbox(s Service) string { return "_INBOX_" + string(s) }
 
 // Rights are the subjects a service may publish and subscribe; everything else is refused by the server.
 type Rights struct {
 	Publish   []string
 	Subscribe []string
+	// Answers lets it publish once, within AnswerWithin, to the reply subject of a request that the server has
+	// delivered to it. The reply subjects of a client can be guessed by whoever has seen some, so a right to publish to
+	// inboxes would be a right to forge the answers of others.
+	Answers bool
 }
 
-// RightsOf gives what a service may do. None of the lists is ever empty: to a NATS server that would mean
+// AnswerWithin is how long an answer is let through: as long as anybody waits for one.
+const AnswerWithin = ask.Longest
+
+// RightsOf gives what a user may do. None of the lists is empty for one that exists: to a NATS server that would mean
 // everything.
 func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
@@ -43,11 +82,7 @@ func RightsOf(s Service) Rights {
 		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI)
 		r = answers(r)
 	case Gateway:
-		r = readsConfig(r)
-		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-		r.Publish = append(r.Publish, AuditIn("*"), GatewayBeat("*"), "$KV."+BucketGateways+".>", Introspect, WhoAmI, Reserve,
-			"$JS.API.STREAM.INFO.KV_"+BucketGateways)
-		r.Subscribe = append(r.Subscribe, AuditCommitted+".*")
+		r = gateway(r, "*")
 	case RateLimit: // a request brings the limit, so it reads no configuration
 		r.Publish = append(r.Publish, "rate.t.>", "$JS.API.STREAM.INFO."+StreamRate)
 		r.Subscribe = append(r.Subscribe, Reserve)
@@ -56,7 +91,24 @@ func RightsOf(s Service) Rights {
 		r = readsConfig(r)
 		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit)
 		r.Publish = append(r.Publish, readStream(StreamAudit)...)
+	case Operator:
+		r.Publish = append(r.Publish, "$JS.API.>", "$JS.SNAPSHOT.>", "$SRV.>")
+		r.Subscribe = append(r.Subscribe, "$JS.EVENT.ADVISORY.>")
+	default:
+		if id, ok := GatewayID(s); ok {
+			r = gateway(r, id)
+		}
 	}
+	return r
+}
+
+// gateway is what a gateway needs; id is its own.
+func gateway(r Rights, id string) Rights {
+	r = readsConfig(r)
+	r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
+	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Reserve,
+		"$JS.API.STREAM.INFO.KV_"+BucketGateways)
+	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id)
 	return r
 }
 
@@ -70,9 +122,7 @@ func readsConfig(r Rights) Rights {
 
 // answers is what a service needs to reply to requests of the others and to be found by them.
 func answers(r Rights) Rights {
-	for _, s := range Services() {
-		r.Publish = append(r.Publish, Inbox(s)+".>")
-	}
+	r.Answers = true
 	r.Subscribe = append(r.Subscribe, "$SRV.>")
 	return r
 }

@@ -2,10 +2,13 @@ package topology_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,7 +71,7 @@ func mayPublish() map[string][]topology.Service {
 		"_INBOX.x":                           nobody,
 	}
 	for _, s := range topology.Services() {
-		all[topology.Inbox(s)+".x"] = answered
+		all[topology.Inbox(s)+".x"] = nobody // answers are for who was asked
 	}
 	for _, name := range streams() {
 		for _, request := range []string{
@@ -148,6 +151,46 @@ func TestNobodyCanDoMoreThanItsRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhoAnswersIsHeardByWhoAskedAndThatOnce is what keeps one service from forging the answers of another: it has
+// the reply subjects of requests to itself, and can guess those of requests to others.
+func TestWhoAnswersIsHeardByWhoAskedAndThatOnce(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	for who, subject := range map[topology.Service]string{
+		topology.Config: topology.ConfigReadLog, topology.Introspection: topology.WhoAmI, topology.RateLimit: topology.Reserve,
+	} {
+		asker, answerer := n.Connect(t, topology.Gateway), n.Connect(t, who)
+		answerer.SetErrorHandler(nil) // what is refused here is refused on purpose
+		inbox := asker.NewInbox()
+		heard := must(asker.SubscribeSync(inbox + ".*"))
+		taken := must(answerer.SubscribeSync(subject))
+		if err := errors.Join(asker.Flush(), answerer.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if err := asker.PublishRequest(subject, inbox+".1", nil); err != nil {
+			t.Fatal(err)
+		}
+		request := must(taken.NextMsg(10 * time.Second))
+		for _, c := range []struct {
+			to      string
+			refused bool
+		}{{inbox + ".2", true}, {request.Reply, false}, {request.Reply, true}, {inbox + ".2", true}} {
+			if got := refuses(t, answerer, func() error { return answerer.Publish(c.to, []byte("answer")) }); got != c.refused {
+				t.Errorf("%s answers %s: refused %t", who, c.to, got)
+			}
+		}
+		if m := must(heard.NextMsg(10 * time.Second)); m.Subject != request.Reply {
+			t.Errorf("%s was heard on %s", who, m.Subject)
+		}
+		if err := asker.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if more, _, err := heard.Pending(); more != 0 || err != nil {
+			t.Errorf("%s was heard %d times more, %v", who, more, err)
+		}
 	}
 }
 
@@ -247,6 +290,134 @@ func TestAuditCanDoItsWork(t *testing.T) {
 	}
 }
 
+func TestAGatewaySpeaksForItselfAlone(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	nc := n.Connect(t, topology.GatewayUser("g1"))
+	nc.SetErrorHandler(nil) // what is refused here is refused on purpose
+	for subject, allowed := range map[string]bool{
+		topology.AuditIn("g1"): true, topology.GatewayBeat("g1"): true, "$KV.GATEWAYS.g1": true, topology.WhoAmI: true, topology.Reserve: true,
+		topology.AuditIn("g2"): false, topology.GatewayBeat("g2"): false, "$KV.GATEWAYS.g2": false, "$KV.GATEWAYS.g1.x": false,
+		topology.Inbox(topology.GatewayUser("g2")) + ".x": false,
+	} {
+		if refused := refuses(t, nc, func() error { return nc.Publish(subject, nil) }); refused == allowed {
+			t.Errorf("publish %s: refused %t", subject, refused)
+		}
+	}
+	for subject, allowed := range map[string]bool{
+		"audit.committed.g1": true, "live.config": true, topology.Inbox(topology.GatewayUser("g1")) + ".>": true,
+		"audit.committed.g2": false, "audit.committed.*": false,
+		topology.Inbox(topology.GatewayUser("g2")) + ".>": false, topology.Inbox(topology.Gateway) + ".>": false,
+	} {
+		refused := refuses(t, nc, func() error {
+			_, err := nc.SubscribeSync(subject)
+			return err
+		})
+		if refused == allowed {
+			t.Errorf("subscribe %s: refused %t", subject, refused)
+		}
+	}
+	follows(t, n, topology.GatewayUser("g1"))
+	opens(t, n, topology.GatewayUser("g1"))
+	asks(t, n, topology.Introspection, topology.GatewayUser("g1"), topology.Introspect)
+}
+
+// TestTheOperatorCanMoveDeleteAndFind is what the runbook needs; commits are for config alone.
+func TestTheOperatorCanMoveDeleteAndFind(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	js := n.JetStream(t, topology.Operator)
+	s, err := ask.NewServer(t.Context(), n.Connect(t, topology.RateLimit), testkit.Logger(t), noop.NewTracerProvider().Tracer(""),
+		ask.Settings{Name: "ratelimit", Version: "0.1.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Stop() }()
+	testkit.Until(t, "the service to be found", func() bool { // it answers once each time, on every one of the subjects it listens on
+		found, err := js.Conn().Request("$SRV.PING", nil, 100*time.Millisecond)
+		return err == nil && strings.Contains(string(found.Data), `"ratelimit"`)
+	})
+	sealed(t, n)
+	backup := backUp(t, js.Conn(), "KV_"+topology.BucketSecrets)
+	for _, stream := range []string{topology.StreamConfig, "KV_" + topology.BucketSecrets} {
+		if err := js.DeleteStream(t.Context(), stream); err != nil {
+			t.Error(err)
+		}
+	}
+	restore(t, js.Conn(), "KV_"+topology.BucketSecrets, backup)
+	bucket := must(n.JetStream(t, topology.Introspection).KeyValue(t.Context(), topology.BucketSecrets))
+	if got := must(bucket.Get(t.Context(), "a.1")); string(got.Value()) != "sealed" {
+		t.Errorf("restored %q", got.Value())
+	}
+	ensure(t, n.JetStream(t, topology.Config), topology.Limits{})
+	nc := js.Conn()
+	nc.SetErrorHandler(nil) // what is refused here is refused on purpose
+	for _, subject := range []string{topology.ConfigLog().Subject, "$KV.SECRETS.a.1", topology.AuditIn("g1"), topology.WhoAmI, topology.Inbox(topology.Gateway) + ".x"} {
+		if !refuses(t, nc, func() error { return nc.Publish(subject, nil) }) {
+			t.Errorf("publishes %s", subject)
+		}
+	}
+}
+
+// backup is what the nats command line tool keeps of a stream.
+type backup struct {
+	server.JSApiStreamRestoreRequest
+	chunks [][]byte
+}
+
+func backUp(t *testing.T, nc *nats.Conn, stream string) backup {
+	t.Helper()
+	inbox := nc.NewInbox()
+	sub := must(nc.SubscribeSync(inbox))
+	body := must(json.Marshal(server.JSApiStreamSnapshotRequest{DeliverSubject: inbox}))
+	var answer server.JSApiStreamSnapshotResponse
+	reply := must(nc.Request(fmt.Sprintf(server.JSApiStreamSnapshotT, stream), body, 10*time.Second))
+	if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.Error != nil {
+		t.Fatalf("%v, %s", err, reply.Data)
+	}
+	b := backup{JSApiStreamRestoreRequest: server.JSApiStreamRestoreRequest{Config: *answer.Config, State: *answer.State}}
+	for {
+		m := must(sub.NextMsg(10 * time.Second))
+		if len(m.Data) == 0 {
+			return b
+		}
+		b.chunks = append(b.chunks, m.Data)
+		if m.Reply == "" {
+			continue
+		}
+		if err := m.Respond(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func restore(t *testing.T, nc *nats.Conn, stream string, b backup) {
+	t.Helper()
+	var answer server.JSApiStreamRestoreResponse
+	reply := must(nc.Request(fmt.Sprintf(server.JSApiStreamRestoreT, stream), must(json.Marshal(b.JSApiStreamRestoreRequest)), 10*time.Second))
+	if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.Error != nil {
+		t.Fatalf("%v, %s", err, reply.Data)
+	}
+	for _, chunk := range append(b.chunks, nil) {
+		reply = must(nc.Request(answer.DeliverSubject, chunk, 10*time.Second))
+	}
+	var done server.JSApiStreamCreateResponse
+	if err := json.Unmarshal(reply.Data, &done); err != nil || done.Error != nil {
+		t.Fatalf("%v, %s", err, reply.Data)
+	}
+}
+
+func TestAUserThatNobodyKnowsGetsNoRights(t *testing.T) {
+	t.Parallel()
+	public := map[topology.Service]string{topology.Audit: "U", topology.Config: ""}
+	for _, s := range []topology.Service{"x", "gateway.", "gateway.*", "gateway.>", "gateway.a.b", "operator.x", ""} {
+		public[s] = "U"
+	}
+	if got := topology.Users(public); !slices.Equal(got, audit) {
+		t.Errorf("users: %q", got)
+	}
+}
+
 // follows appends to the log as config does and follows it as who.
 func follows(t *testing.T, n *testkit.NATS, who topology.Service) {
 	t.Helper()
@@ -310,7 +481,7 @@ func asks(t *testing.T, n *testkit.NATS, who, asker topology.Service, subject st
 
 func TestAServerReadsTheConfAsTheEmbeddedOneIsTold(t *testing.T) {
 	t.Parallel()
-	public := must(bus.InitSeeds(t.TempDir()))
+	public := must(bus.InitSeeds(t.TempDir(), "g1", "g2"))
 	path := filepath.Join(t.TempDir(), "users.conf")
 	if err := os.WriteFile(path, []byte(topology.ServerConf(public)), 0o600); err != nil {
 		t.Fatal(err)
