@@ -30,8 +30,8 @@ type call struct {
 	key         cacheKey // of the credential, once it was looked up
 	provider    string
 	clientID    string
-	owner       string // whom the token was issued to, as its provider says; may be empty
-	user        string // acted as, or who the product says it is
+	owner       string   // whom the token was issued to, as its provider says; may be empty
+	user        string   // acted as, or who the product says it is
 	account     *account // acted with; nil: not ours
 	fingerprint string
 

@@ -212,9 +212,7 @@ func TestWhomTheNodeTookTheCallFrom(t *testing.T) {
 		status := http.StatusOK
 		_, _ = fmt.Sscan(q.Get("status"), &status)
 		if status == http.StatusSwitchingProtocols {
-			if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-				status = http.StatusUpgradeRequired
-			} else {
+			if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 				conn, _, _ := http.NewResponseController(w).Hijack() // and no websocket either
 				w.Header().Set("Connection", "Upgrade")
 				w.Header().Set("Upgrade", "websocket")
@@ -224,6 +222,7 @@ func TestWhomTheNodeTookTheCallFrom(t *testing.T) {
 				_ = conn.Close()
 				return
 			}
+			status = http.StatusUpgradeRequired
 		}
 		w.WriteHeader(status)
 		if status != http.StatusNoContent {

@@ -107,7 +107,7 @@ func (t *trail) ship(ctx context.Context, first uint64, records []*auditv1.Recor
 			return first
 		}
 		t.waiting.Add(-int64(n))
-		first += uint64(n)
+		first += uint64(n) //nolint:gosec // at most batchRecords
 		records = records[n:]
 	}
 	return first

@@ -188,8 +188,8 @@ func (w *world) token(change ...func(*lab.TokenSpec)) string {
 type running struct {
 	process *service.Process
 	url     string
-	stop func()
-	dir  string
+	stop    func()
+	dir     string
 }
 
 // gateway runs a gateway; dir "" makes a new folder for it.

@@ -48,7 +48,7 @@ func buildProgram(t testing.TB) *program {
 func (p *program) start() {
 	p.t.Helper()
 	p.out, p.errs = new(logs), new(logs)
-	p.cmd = exec.Command(p.bin, "--lab") //nolint:noctx // ended by end
+	p.cmd = exec.Command(p.bin, "--lab")
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, p.out, p.errs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

@@ -34,7 +34,9 @@ type Request struct {
 	Informational func(status int, header http.Header)
 }
 
-func (r *Request) keepsTrailer(name string) bool { return r.KeepsTrailer == nil || r.KeepsTrailer(name) }
+func (r *Request) keepsTrailer(name string) bool {
+	return r.KeepsTrailer == nil || r.KeepsTrailer(name)
+}
 
 // UnreachableError says that the node did not answer. Sent tells whether it may have seen the call.
 type UnreachableError struct {
