@@ -28,7 +28,7 @@ type Settings struct {
 
 // Connect gives a connection for a service. It returns before the server answers: see the package comment.
 func Connect(ctx context.Context, log *slog.Logger, service topology.Service, s Settings) (*nats.Conn, error) {
-	opts := options(ctx, log, service)
+	opts := options(ctx, log, service, s.InProcess != nil)
 	if s.SeedFile != "" {
 		auth, err := nats.NkeyOptionFromSeed(s.SeedFile)
 		if err != nil {
@@ -51,8 +51,8 @@ func Connect(ctx context.Context, log *slog.Logger, service topology.Service, s 
 	return nc, nil
 }
 
-func options(ctx context.Context, log *slog.Logger, service topology.Service) []nats.Option {
-	say := &complaints{log: log.With(slog.String("component", "nats"))}
+func options(ctx context.Context, log *slog.Logger, service topology.Service, inProcess bool) []nats.Option {
+	say := &complaints{log: log.With(slog.String("component", "nats")), inProcess: inProcess}
 	return []nats.Option{
 		nats.Name("gatehouse-" + string(service)),
 		nats.CustomInboxPrefix(topology.Inbox(service) + "." + rand.Text()), // the client's own names can be guessed
@@ -90,7 +90,8 @@ func options(ctx context.Context, log *slog.Logger, service topology.Service) []
 // complaints logs what is wrong with a connection: the same words once in a while only, because a connection that
 // cannot be made is tried ten times a second.
 type complaints struct {
-	log *slog.Logger
+	log       *slog.Logger
+	inProcess bool // the connection has no address, whatever the client makes of it
 
 	mu   sync.Mutex
 	said map[string]time.Time
@@ -115,5 +116,9 @@ func (c *complaints) connected(ctx context.Context, nc *nats.Conn) {
 	c.mu.Lock()
 	c.said = nil
 	c.mu.Unlock()
-	c.log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS", slog.String("server", nc.ConnectedUrlRedacted()))
+	where := nc.ConnectedUrlRedacted()
+	if c.inProcess {
+		where = "in this process"
+	}
+	c.log.LogAttrs(ctx, slog.LevelInfo, "connected to NATS", slog.String("server", where))
 }
