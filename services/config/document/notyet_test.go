@@ -37,7 +37,7 @@ audit: {retention: {max_days: 30, max_entries: 5, every: 2h}}
 		t.Fatal(problems)
 	}
 	warnings = slices.DeleteFunc(warnings, func(p fault.Problem) bool {
-		return p.Message != notEnforced && p.Path != "sites[0].methods.product_oauth"
+		return p.Message != notEnforced && p.Path != "sites[0].methods.product_oauth" && p.Path != "sites[0].grant"
 	})
 	want := []string{
 		"audit.retention.every", "audit.retention.max_days", "audit.retention.max_entries", "sites[0].audit.sync", "sites[0].bypass",
