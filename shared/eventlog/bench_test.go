@@ -128,11 +128,11 @@ func BenchmarkAppendToFollower(b *testing.B) {
 
 // BenchmarkBareHop is a plain message from one connection to another of the same kind.
 func BenchmarkBareHop(b *testing.B) {
-	connect := single(b, true)
-	from, to := connect().Conn(), connect().Conn()
+	n := testkit.StartNATS(b)
+	from, to := n.Connect(b, topology.Gateway), n.Connect(b, topology.Config)
 	came := make(chan *nats.Msg, 1)
-	inbox := from.NewInbox() // a subject that config may both publish and subscribe
-	if _, err := to.ChanSubscribe(inbox, came); err != nil {
+	beat := topology.GatewayBeat("x")
+	if _, err := to.ChanSubscribe(beat, came); err != nil {
 		b.Fatal(err)
 	}
 	if err := to.Flush(); err != nil {
@@ -142,7 +142,7 @@ func BenchmarkBareHop(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		start := time.Now()
-		if err := from.Publish(inbox, data); err != nil {
+		if err := from.Publish(beat, data); err != nil {
 			b.Fatal(err)
 		}
 		<-came
