@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ type program struct {
 	t    testing.TB
 	bin  string
 	dir  string
+	ops  string
 	env  []string
 	cmd  *exec.Cmd
 	out  *logs // what a person reads
@@ -32,9 +34,11 @@ func buildProgram(t testing.TB) *program {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	p.env = []string{"GATEHOUSE_DATA_DIR=" + p.dir, "HOME=" + p.dir, "PATH=" + os.Getenv("PATH")} //nolint:forbidigo // for its children
-	for _, listener := range []string{"GATEWAY", "ADMIN", "OPS", "NATS", "LAB"} {
+	for _, listener := range []string{"GATEWAY", "ADMIN", "NATS", "LAB"} {
 		p.env = append(p.env, "GATEHOUSE_"+listener+"_LISTEN="+testkit.FreeAddress(t))
 	}
+	p.ops = testkit.FreeAddress(t)
+	p.env = append(p.env, "GATEHOUSE_OPS_LISTEN="+p.ops)
 	t.Cleanup(func() {
 		p.end(syscall.SIGTERM)
 		if t.Failed() {
@@ -152,8 +156,15 @@ func TestThePrintedCommands(t *testing.T) {
 func TestSIGTERMWhileItStarts(t *testing.T) {
 	t.Parallel()
 	p := buildProgram(t)
-	for _, after := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 600 * time.Millisecond, 1500 * time.Millisecond} {
+	for _, after := range []time.Duration{0, 200 * time.Millisecond, 600 * time.Millisecond, 1500 * time.Millisecond} {
 		p.start()
+		testkit.Until(t, "a process that listens to signals", func() bool {
+			resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + p.ops + "/livez")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err == nil
+		})
 		<-time.After(after)
 		if code := p.end(syscall.SIGTERM); code != 0 {
 			t.Errorf("after %s: exit %d\n%s", after, code, p.errs)
