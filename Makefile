@@ -31,8 +31,8 @@ test: setup ## all tests; some ten minutes the first time, most of it 54 leader 
 	@$(GO_TEST) ./proto/... ./shared/... ./services/...
 
 .PHONY: short
-short: setup ## the quick tests, under a minute once built
-	@$(GO_TEST) -short ./shared/... ./services/...
+short: setup ## the quick tests, under a minute once built: one service at a time, no processes
+	@$(GO_TEST) -short $$(go list ./shared/... ./services/... | grep -vE '/(suite|cmd/[a-z]+|testkit|postgres)$$')
 
 .PHONY: race
 race: setup ## all tests under the race detector
