@@ -23,7 +23,7 @@
 //	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
 //	a client hangs       nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0
 //	upstream credential  502 upstream_identity_mismatch: the product's anonymous answer is not passed on; a password
-//	                     rests then, because the product counts wrong ones
+//	                     the product calls wrong rests then, because it counts them
 //	a sealed secret      cannot be fetched: the last configuration stays; cannot be opened: its account answers
 //	                     403 no_upstream_account, and readiness says so
 //	Snapshot file        altered or of another key: not used, and said; not writable: said, nothing else

@@ -33,8 +33,9 @@ func forward(c *call) answer {
 	head, _ := c.gw.buffers.heads.Get().(*[]byte)
 	defer c.gw.buffers.heads.Put(head)
 	*head = appendHead((*head)[:0], c)
-	request := upstream.Request{
-		Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer, KeepsTrailer: c.keepsTrailer,
+	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
+	if request.Length < 0 { // only a body in chunks has trailers
+		request.KeepsTrailer = c.keepsTrailer
 	}
 	upgrade := c.upgrades()
 	if upgrade {
@@ -155,7 +156,7 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 	case len(names) == 0 && resp.StatusCode >= 300:
 		return answer{}
 	}
-	if c.account != nil {
+	if c.account != nil && loginFailed(resp.Header) {
 		c.account.refused(c.at)
 	}
 	if c.answer.kind == asThemself {
@@ -166,6 +167,17 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
 	}
 	return refuse(mismatch, "meant "+c.user+", the node answered as "+strings.Join(names, ", "))
+}
+
+// loginFailed tells whether the product says that it was shown a wrong password. That a reply names nobody, or another
+// user, does not say so: some paths name nobody whoever calls.
+func loginFailed(h http.Header) bool {
+	for _, reason := range h["X-Seraph-Loginreason"] {
+		if strings.Contains(reason, "AUTHENTICATED_FAILED") || strings.Contains(reason, "AUTHENTICATION_DENIED") {
+			return true
+		}
+	}
+	return false
 }
 
 func sameUser(name, user string) bool {
@@ -196,13 +208,15 @@ func (c *call) reply(resp *upstream.Response) answer {
 		c.outcome = "interrupted"
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
-	trailer := make(http.Header, len(resp.Trailer))
-	copyReply(trailer, resp.Trailer, c.byToken())
-	for name, values := range trailer {
-		if announced == 0 {
-			name = http.TrailerPrefix + name
+	if len(resp.Trailer) > 0 {
+		trailer := make(http.Header, len(resp.Trailer))
+		copyReply(trailer, resp.Trailer, c.byToken())
+		for name, values := range trailer {
+			if announced == 0 {
+				name = http.TrailerPrefix + name
+			}
+			header[name] = values
 		}
-		header[name] = values
 	}
 	return c.answer
 }

@@ -246,23 +246,31 @@ func TestAPasswordTheProductRefusesIsNotShownAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var shown atomic.Int64
-	var taken atomic.Bool
+	var taken, nameless atomic.Bool
 	seq := w.commit(append(w.siteOn(node(t, func(w http.ResponseWriter, r *http.Request) {
 		user, _, _ := r.BasicAuth()
-		if shown.Add(1); !taken.Load() {
-			user = "anonymous"
+		switch shown.Add(1); {
+		case nameless.Load():
+			return
+		case !taken.Load():
+			w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
 		}
 		w.Header().Set("X-AUSERNAME", user)
 	})), &configv1.UpstreamDriverSet{Site: "jira", Driver: "basic"})...)
 	gw := w.gateway("")
 	gw.reached(t, seq)
 	token := "Bearer " + w.token()
+	nameless.Store(true)
+	expect(t, gw, token, myself, http.StatusBadGateway, "upstream_identity_mismatch", "")
+	nameless.Store(false) // a reply that names nobody is no word against the password
 	for range 5 {
 		expect(t, gw, token, myself, http.StatusBadGateway, "upstream_identity_mismatch", "")
 	}
 	gw.reached(t, w.commit(&configv1.MethodsSet{Site: "jira", Oauth: true})) // another configuration, the same password
 	expect(t, gw, token, myself, http.StatusBadGateway, "upstream_identity_mismatch", "")
-	if n := shown.Load(); n != 1 {
+	if n := shown.Load(); n != 2 {
 		t.Errorf("the password was shown %d times", n)
 	}
 	taken.Store(true)
