@@ -129,7 +129,7 @@ func TestSearchTimesOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	exec(t, w.url, `CREATE FUNCTION audit.slow(t text) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT t FROM pg_sleep(5)';
-		ALTER VIEW audit.events RENAME TO fast; CREATE VIEW audit.events AS SELECT * FROM audit.fast WHERE audit.slow(site) = site`)
+		ALTER VIEW audit.records RENAME TO fast; CREATE VIEW audit.records AS SELECT * FROM audit.fast WHERE audit.slow(site) = site`)
 	in := w.start(t, func(s *Settings) { s.SearchTimeout, s.Searches = 50*time.Millisecond, 1 })
 	w.publish(t, batch("gw1", 1, 1, 3))
 	w.awaitCount(t, 3)

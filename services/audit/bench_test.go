@@ -91,7 +91,7 @@ func BenchmarkBareCopy(b *testing.B) {
 	}
 	var all []run
 	for k := range max(b.N/256, 1) {
-		all = append(all, run{sourceKey{"gw1", 1}, uint64(k)*256 + 1, benchBatch(k).GetRecords()})
+		all = append(all, run{sourceKey: sourceKey{"gw1", 1}, n: uint64(k)*256 + 1, records: benchBatch(k).GetRecords()})
 	}
 	b.ResetTimer()
 	began, id := time.Now(), int64(1)

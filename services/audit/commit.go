@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -107,8 +108,8 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 	l.moveSources(&b, p)
 	noteRuns(&b, &p.rows)
 	for _, m := range p.rejected {
-		subject, _ := cleanText(m.subject, 256)
-		reason, _ := cleanText(m.poison, 1024)
+		subject, _ := audittrail.Text(m.subject, 256)
+		reason, _ := audittrail.Text(m.poison, 1024)
 		// A stream that is read anew brings it again.
 		b.Queue(`INSERT INTO audit.rejected (stream, incarnation, seq, hash, subject, reason, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
@@ -136,15 +137,18 @@ func noteRuns(b *pgx.Batch, r *rows) {
 	}
 	var gateways []string
 	var epochs, firsts, lasts, ids []int64
+	var prevs, hashes [][]byte
 	id := r.first
 	for _, of := range r.runs {
 		count := int64(len(of.records))
 		gateways, epochs = append(gateways, of.gateway), append(epochs, small(of.epoch))
 		firsts, lasts, ids = append(firsts, small(of.n)), append(lasts, small(of.n)+count-1), append(ids, id)
+		prevs, hashes = append(prevs, of.prevHash), append(hashes, of.hash)
 		id += count
 	}
-	b.Queue(`INSERT INTO audit.run (gateway, epoch, first_n, last_n, first_id)
-		SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])`, gateways, epochs, firsts, lasts, ids)
+	b.Queue(`INSERT INTO audit.run (gateway, epoch, first_n, last_n, first_id, prev_hash, hash)
+		SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[])`,
+		gateways, epochs, firsts, lasts, ids, prevs, hashes)
 }
 
 // fence takes the locks of whoever writes, and makes sure that nobody else has written since.

@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -104,6 +106,12 @@ func equal(have, want any) bool {
 	case netip.Addr:
 		have, ok := have.(netip.Prefix)
 		return ok && have.Addr() == want
+	case []string:
+		have, ok := have.([]any)
+		return ok && slices.EqualFunc(have, want, func(h any, w string) bool { return h == w })
+	case change:
+		var parsed any
+		return json.Unmarshal([]byte(want), &parsed) == nil && reflect.DeepEqual(have, parsed)
 	}
 	return have == want
 }

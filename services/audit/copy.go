@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"time"
@@ -14,7 +15,7 @@ func columns() []string {
 		"id", "time", "epoch", "n", "opened", "config_version", "bytes_in", "bytes_out", "duration_ns",
 		"upstream_duration_ns", "status", "client_ip", "gateway", "request_id", "site", "node", "credential", "provider",
 		"client_id", "credential_fingerprint", "username", "decision", "reason", "detail", "observed", "outcome",
-		"method", "path", "query", "user_agent", "trace_id",
+		"method", "path", "query", "user_agent", "trace_id", "kind", "access", "client_ip_source", "token_id", "groups", "change",
 	}
 }
 
@@ -34,7 +35,12 @@ type run struct {
 	sourceKey
 	n       uint64
 	records []*auditv1.Record
+	// The chain before the first and behind the last; nil: not chained.
+	prevHash, hash []byte
 }
+
+// kindCall is what a call is in the database; in a record it is no kind.
+const kindCall = "call"
 
 // Next and Values and Err make rows a pgx.CopyFromSource.
 func (r *rows) Next() bool {
@@ -63,7 +69,26 @@ func rowOf(values []any, of *run, i int, id int64) []any {
 		clientIP(c), of.gateway, c.GetRequestId(), c.GetSite(), c.GetNode(), c.GetCredential(), c.GetProvider(),
 		c.GetClientId(), c.GetCredentialFingerprint(), c.GetUser(), c.GetDecision(), c.GetReason(), c.GetDetail(), c.GetObserved(), c.GetOutcome(),
 		c.GetMethod(), c.GetPath(), c.GetQuery(), c.GetUserAgent(), c.GetTraceId(),
+		cmp.Or(c.GetKind(), kindCall), c.GetAccess(), c.GetClientIpSource(), c.GetTokenId(), some(c.GetGroups()), changeOrNull(c.GetChange()),
 	)
+}
+
+// some is a list as Postgres has it: NULL for none costs nothing.
+func some(list []string) any {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// change is a JSON that most records do not have.
+type change string
+
+func changeOrNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return change(text)
 }
 
 // Err never says anything: all rows are in memory.
@@ -80,10 +105,13 @@ func replaces(of *run, i int) int64 {
 	return 0 // of the future: nonsense
 }
 
-// clientIP is nil when there is none; what is no address was moved away by cleanRecord.
+// clientIP is nil when there is none; what is no address was moved away by audittrail.Clean.
 func clientIP(c *auditv1.Record) any {
 	if addr, err := netip.ParseAddr(c.GetClientIp()); err == nil {
 		return addr
 	}
 	return nil
 }
+
+// small gives a number as Postgres stores it. What does not fit is nonsense, and becomes the largest that does.
+func small(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

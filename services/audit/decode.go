@@ -10,6 +10,7 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -24,6 +25,7 @@ type message struct {
 	data    []byte
 	batch   *auditv1.Batch
 	changed int    // records in which a text had to be changed
+	broken  bool   // the records are not those that the gateway has chained
 	poison  string // why it is no batch; empty: it is
 }
 
@@ -34,7 +36,37 @@ func (m *message) span() span {
 // run gives the records of a part of the message's span.
 func (m *message) run(part span) run {
 	first := m.batch.GetFirst()
-	return run{m.source(), part.first, m.batch.GetRecords()[part.first-first : part.last-first+1]}
+	records := m.batch.GetRecords()
+	of := run{sourceKey: m.source(), n: part.first, records: records[part.first-first : part.last-first+1]}
+	if !m.chained() {
+		return of
+	}
+	of.prevHash, of.hash = m.batch.GetPrevHash(), m.batch.GetHash()
+	if part != m.span() {
+		prev := chain(audittrail.Hash(of.prevHash), records[:part.first-first])
+		last := chain(prev, of.records)
+		of.prevHash, of.hash = prev[:], last[:]
+	}
+	return of
+}
+
+// chained tells whether the gateway says where the batch stands in its chain.
+func (m *message) chained() bool {
+	const size = len(audittrail.Hash{})
+	return len(m.batch.GetPrevHash()) == size && len(m.batch.GetHash()) == size
+}
+
+// chain gives the hash behind records from that before them.
+func chain(h audittrail.Hash, records []*auditv1.Record) audittrail.Hash {
+	var buf []byte
+	for _, r := range records {
+		encoded, err := audittrail.Encode(buf[:0], r)
+		if err != nil {
+			return audittrail.Hash{} // a record with a text that is no text, which audittrail.Clean does not leave
+		}
+		h, buf = audittrail.Next(h, encoded), encoded
+	}
+	return h
 }
 
 func (m *message) source() sourceKey {
@@ -63,11 +95,12 @@ func decode(seq uint64, stored time.Time, subject string, data []byte) message {
 		return m
 	}
 	for _, r := range batch.GetRecords() {
-		if cleanRecord(r) || repaired {
+		if audittrail.Clean(r) || repaired {
 			m.changed++
 		}
 	}
 	m.batch = batch
+	m.broken = m.chained() && chain(audittrail.Hash(batch.GetPrevHash()), batch.GetRecords()) != audittrail.Hash(batch.GetHash())
 	return m
 }
 
@@ -123,7 +156,7 @@ func mend(out, data []byte, md protoreflect.MessageDescriptor) ([]byte, bool) {
 		value, _ := protowire.ConsumeBytes(data[n:])
 		switch field.Kind() {
 		case protoreflect.StringKind:
-			value = []byte(eachInvalid(string(value)))
+			value = []byte(audittrail.EachInvalid(string(value)))
 		case protoreflect.MessageKind:
 			var ok bool
 			if value, ok = mend(nil, value, field.Message()); !ok {

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -36,7 +37,7 @@ func FuzzDecode(f *testing.F) {
 					t.Fatalf("not to be stored: %q", text)
 				}
 			}
-			if cleanRecord(r) {
+			if audittrail.Clean(r) {
 				t.Fatal("what is clean is not")
 			}
 		}
@@ -56,7 +57,7 @@ func TestCleanText(t *testing.T) {
 		"01234567ä9abc":        "01234567…",
 		"\x00\x00\x00\x00\x00": "␀␀␀…",
 	} {
-		if got, same := cleanText(text, 12); got != want || same != (text == want) || len(got) > 12 {
+		if got, same := audittrail.Text(text, 12); got != want || same != (text == want) || len(got) > 12 {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

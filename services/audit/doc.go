@@ -16,7 +16,7 @@
 // Ids are dense and become visible in their order: who goes on behind the last id misses nothing.
 //
 // Texts are stored as they came but for U+0000 (stored as ␀), bytes that are no UTF-8 (each stored as U+FFFD) and what
-// is longer than its limit (see cleanRecord; it ends with …). Times are kept to the microsecond.
+// is longer than its limit (see audittrail.Clean; it ends with …). Times are kept to the microsecond.
 //
 // A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
 // ascending order resume is given too, also at the end: it finds what is stored later.

@@ -1,13 +1,14 @@
 package audit
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// event is one call as it is answered; the names are those of the view audit.events.
+// event is one record as it is answered; the names are those of the view audit.records.
 type event struct {
 	ID                    int64     `json:"id"`
 	Time                  time.Time `json:"time"` // UTC, to the microsecond
@@ -39,6 +40,13 @@ type event struct {
 	TraceID               string    `json:"trace_id"`
 	Epoch                 int64     `json:"epoch,string"` // above what JavaScript counts to
 	N                     int64     `json:"n"`
+	// Kind is call, or what somebody did to the installation.
+	Kind           string          `json:"kind"`
+	Access         string          `json:"access"`
+	ClientIPSource string          `json:"client_ip_source"`
+	TokenID        string          `json:"token_id"`
+	Groups         []string        `json:"groups"`
+	Change         json.RawMessage `json:"change,omitempty"`
 }
 
 // selectEvents is what scanEvent reads.
@@ -48,14 +56,16 @@ func selectEvents() string {
 		"credential_fingerprint", `"user"`, "decision", "reason", "detail", "observed", "status", "outcome",
 		"method", "path", "query", "coalesce(host(client_ip), '')", "user_agent",
 		"bytes_in", "bytes_out", "duration_ns", "upstream_duration_ns", "trace_id", "epoch", "n",
-	}, ", ") + " FROM audit.events"
+		"kind", "access", "client_ip_source", "token_id", "groups", "change",
+	}, ", ") + " FROM audit.records"
 }
 
 func scanEvent(row pgx.CollectableRow) (e event, err error) {
 	err = row.Scan(&e.ID, &e.Time, &e.RequestID, &e.Site, &e.Gateway, &e.Node, &e.ConfigVersion, &e.Credential, &e.Provider, &e.ClientID,
 		&e.CredentialFingerprint, &e.User, &e.Decision, &e.Reason, &e.Detail, &e.Observed, &e.Status, &e.Outcome,
 		&e.Method, &e.Path, &e.Query, &e.ClientIP, &e.UserAgent,
-		&e.BytesIn, &e.BytesOut, &e.DurationNS, &e.UpstreamDurationNS, &e.TraceID, &e.Epoch, &e.N)
+		&e.BytesIn, &e.BytesOut, &e.DurationNS, &e.UpstreamDurationNS, &e.TraceID, &e.Epoch, &e.N,
+		&e.Kind, &e.Access, &e.ClientIPSource, &e.TokenID, &e.Groups, &e.Change)
 	e.Time = e.Time.UTC()
 	return e, err
 }

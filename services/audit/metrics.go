@@ -4,8 +4,8 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // meters are the metrics.
 type meters struct {
-	rows, batches, transactions, duplicates, changed, holes, rejected, conflicts, skipped prometheus.Counter
-	searches                                                                              *prometheus.CounterVec
+	rows, batches, transactions, duplicates, changed, broken, holes, rejected, conflicts, skipped prometheus.Counter
+	searches                                                                                      *prometheus.CounterVec
 }
 
 func newMeters(registry prometheus.Registerer, s *status) *meters {
@@ -22,6 +22,7 @@ func newMeters(registry prometheus.Registerer, s *status) *meters {
 		transactions: counter("transactions_total", "Transactions committed."),
 		duplicates:   counter("duplicate_records_total", "Records whose numbers were there already; they were not stored again."),
 		changed:      counter("changed_records_total", "Records with a text that had to be cut or replaced to be stored."),
+		broken:       counter("broken_batches_total", "Batches that are not what their gateway has chained; audit/verify shows where."),
 		holes:        counter("holes_total", "Times that records of a gateway were missing before later ones."),
 		rejected:     counter("rejected_total", "Messages that are no batch of records, kept in audit.rejected."),
 		conflicts:    counter("conflicts_total", "Records with the number of another one that says something else, kept in audit.conflict."),
@@ -30,7 +31,7 @@ func newMeters(registry prometheus.Registerer, s *status) *meters {
 			Name: "gatehouse_audit_searches_total", Help: "Searches answered, by the fault they ended with.",
 		}, []string{"fault"}),
 	}
-	registry.MustRegister(m.rows, m.batches, m.transactions, m.duplicates, m.changed, m.holes, m.rejected, m.conflicts, m.skipped, m.searches,
+	registry.MustRegister(m.rows, m.batches, m.transactions, m.duplicates, m.changed, m.broken, m.holes, m.rejected, m.conflicts, m.skipped, m.searches,
 		gauge("lag", "Messages in the stream that are not in the database.", func(d detail) float64 { return float64(d.Lag) }),
 		gauge("open_holes", "Ranges of records that are missing and may still come.", func(d detail) float64 { return float64(d.OpenHoles) }),
 		gauge("lost_holes", "Ranges of records that their gateway no longer has.", func(d detail) float64 { return float64(d.LostHoles) }),
@@ -52,6 +53,7 @@ func (m *meters) stored(p plan) {
 	m.batches.Add(float64(p.batches))
 	m.duplicates.Add(float64(p.duplicates))
 	m.changed.Add(float64(p.changed))
+	m.broken.Add(float64(p.broken))
 	m.holes.Add(float64(len(p.gaps)))
 	m.rejected.Add(float64(len(p.rejected)))
 	m.conflicts.Add(float64(len(p.conflicts)))

@@ -18,7 +18,7 @@ type plan struct {
 	// Found in the transaction: those that are not what is there, and were never seen before.
 	conflicts []conflict
 	// For the metrics.
-	batches, duplicates, changed int
+	batches, duplicates, changed, broken int
 }
 
 // gap is a hole that was found.
@@ -46,6 +46,9 @@ func newPlan(msgs []message, known map[sourceKey]source, firstID int64, now time
 		}
 		p.batches++
 		p.changed += m.changed
+		if m.broken {
+			p.broken++
+		}
 		key := m.source()
 		before, ok := p.sources[key]
 		if !ok {

@@ -90,7 +90,7 @@ func parameters() map[string]func(*query, string) {
 	for name, column := range map[string]string{
 		"site": "site", "user": `"user"`, "client_id": "client_id", "reason": "reason", "decision": "decision",
 		"request_id": "request_id", "gateway": "gateway", "node": "node", "method": "method", "credential": "credential",
-		"provider": "provider", "observed": "observed", "outcome": "outcome", "trace_id": "trace_id",
+		"provider": "provider", "observed": "observed", "outcome": "outcome", "trace_id": "trace_id", "kind": "kind",
 	} {
 		all[name] = func(q *query, value string) { q.where = append(q.where, condition{column + " = %s", value}) }
 	}

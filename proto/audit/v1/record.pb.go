@@ -26,14 +26,19 @@ type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gateway's id.
 	Gateway string `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"`
-	// New at each start of an empty spool; numbers begin again with it. Below 2^63.
+	// New at each start of the gateway, and later than all before; numbers begin again with it. Below 2^63.
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Number of the first record, from 1. Below 2^63.
 	First   uint64    `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
 	Records []*Record `protobuf:"bytes,4,rep,name=records,proto3" json:"records,omitempty"`
 	// Number of the oldest record the gateway still has; 0: it does not say. What is missing below it can never
 	// come, so nobody waits for it any longer.
-	Oldest        uint64 `protobuf:"varint,5,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	Oldest uint64 `protobuf:"varint,5,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// The hash chain before the first record and behind the last one, 32 bytes each; empty: not chained. A record's
+	// hash is SHA-256(hash of the one before || the record in protobuf, fields ascending, those with their default left
+	// out). Before record 1 stands SHA-256(last hash of the gateway's epoch before, or 32 zeros || gateway "." epoch).
+	PrevHash      []byte `protobuf:"bytes,6,opt,name=prev_hash,json=prevHash,proto3" json:"prev_hash,omitempty"`
+	Hash          []byte `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -103,13 +108,28 @@ func (x *Batch) GetOldest() uint64 {
 	return 0
 }
 
-// Record is one call. Times are nanoseconds since 1970 UTC, durations nanoseconds.
+func (x *Batch) GetPrevHash() []byte {
+	if x != nil {
+		return x.PrevHash
+	}
+	return nil
+}
+
+func (x *Batch) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// Record is one call, or what kind says. Durations are nanoseconds.
 type Record struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Time      uint64                 `protobuf:"fixed64,1,opt,name=time,proto3" json:"time,omitempty"`
-	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Site      string                 `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
-	Node      string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nanoseconds since 1970 UTC, whole microseconds of them, as Postgres keeps it.
+	Time      uint64 `protobuf:"fixed64,1,opt,name=time,proto3" json:"time,omitempty"`
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Site      string `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
+	Node      string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
 	// Sequence of the configuration it was decided under.
 	ConfigVersion uint64 `protobuf:"varint,5,opt,name=config_version,json=configVersion,proto3" json:"config_version,omitempty"`
 	// none, basic, pat, oauth, api_token, link, session.
@@ -142,7 +162,20 @@ type Record struct {
 	// W3C trace id, hex; empty: not traced.
 	TraceId string `protobuf:"bytes,26,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// Number of an earlier record of the same call (outcome open, same epoch) that this one replaces; 0: none.
-	Opened        uint64 `protobuf:"varint,27,opt,name=opened,proto3" json:"opened,omitempty"`
+	Opened uint64 `protobuf:"varint,27,opt,name=opened,proto3" json:"opened,omitempty"`
+	// Groups of the user that decided: those of its groups which a rule named.
+	Groups []string `protobuf:"bytes,28,rep,name=groups,proto3" json:"groups,omitempty"`
+	// READ or WRITE; empty: the call was not judged as either.
+	Access string `protobuf:"bytes,29,opt,name=access,proto3" json:"access,omitempty"`
+	// How client_ip was found: "peer", or the name of the header it was in.
+	ClientIpSource string `protobuf:"bytes,30,opt,name=client_ip_source,json=clientIpSource,proto3" json:"client_ip_source,omitempty"`
+	// What this is a record of; empty: a call. Else something that somebody did to the installation, such as
+	// config.committed: the list is in docs/reference/audit.md. user is who.
+	Kind string `protobuf:"bytes,31,opt,name=kind,proto3" json:"kind,omitempty"`
+	// JSON: what was changed, or what was asked for.
+	Change string `protobuf:"bytes,32,opt,name=change,proto3" json:"change,omitempty"`
+	// Of an API token; others have a fingerprint only.
+	TokenId       string `protobuf:"bytes,33,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -366,6 +399,48 @@ func (x *Record) GetOpened() uint64 {
 	return 0
 }
 
+func (x *Record) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Record) GetAccess() string {
+	if x != nil {
+		return x.Access
+	}
+	return ""
+}
+
+func (x *Record) GetClientIpSource() string {
+	if x != nil {
+		return x.ClientIpSource
+	}
+	return ""
+}
+
+func (x *Record) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Record) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Record) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
 // Committed is told on audit.committed.<gateway> whenever records of that gateway have arrived, and again every
 // few seconds, because it is told at most once each time and may get lost.
 type Committed struct {
@@ -435,13 +510,15 @@ var File_audit_v1_record_proto protoreflect.FileDescriptor
 
 const file_audit_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x15audit/v1/record.proto\x12\x12gatehouse.audit.v1\"\x9b\x01\n" +
+	"\x15audit/v1/record.proto\x12\x12gatehouse.audit.v1\"\xcc\x01\n" +
 	"\x05Batch\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x124\n" +
 	"\arecords\x18\x04 \x03(\v2\x1a.gatehouse.audit.v1.RecordR\arecords\x12\x16\n" +
-	"\x06oldest\x18\x05 \x01(\x04R\x06oldest\"\xfa\x05\n" +
+	"\x06oldest\x18\x05 \x01(\x04R\x06oldest\x12\x1b\n" +
+	"\tprev_hash\x18\x06 \x01(\fR\bprevHash\x12\x12\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\"\x9b\a\n" +
 	"\x06Record\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x06R\x04time\x12\x1d\n" +
 	"\n" +
@@ -474,7 +551,13 @@ const file_audit_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\x19 \x01(\tR\tuserAgent\x12\x19\n" +
 	"\btrace_id\x18\x1a \x01(\tR\atraceId\x12\x16\n" +
-	"\x06opened\x18\x1b \x01(\x04R\x06opened\"N\n" +
+	"\x06opened\x18\x1b \x01(\x04R\x06opened\x12\x16\n" +
+	"\x06groups\x18\x1c \x03(\tR\x06groups\x12\x16\n" +
+	"\x06access\x18\x1d \x01(\tR\x06access\x12(\n" +
+	"\x10client_ip_source\x18\x1e \x01(\tR\x0eclientIpSource\x12\x12\n" +
+	"\x04kind\x18\x1f \x01(\tR\x04kind\x12\x16\n" +
+	"\x06change\x18  \x01(\tR\x06change\x12\x19\n" +
+	"\btoken_id\x18! \x01(\tR\atokenId\"N\n" +
 	"\tCommitted\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\f\n" +
 	"\x01n\x18\x02 \x01(\x04R\x01n\x12\x1d\n" +
