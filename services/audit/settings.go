@@ -66,6 +66,8 @@ type Intervals struct {
 	Seal time.Duration
 	// Log is how often the configuration log is held against what we have of it; default 1 s.
 	Log time.Duration
+	// Resend is how long to wait for a record of a commit to be in the trail before it is sent again; default 1 min.
+	Resend time.Duration
 }
 
 func (s Settings) withDefaults() Settings {
@@ -87,6 +89,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.Intervals.Search, 2 * time.Second},
 		{&s.Intervals.Seal, 5 * time.Second},
 		{&s.Intervals.Log, time.Second},
+		{&s.Intervals.Resend, time.Minute},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.zero

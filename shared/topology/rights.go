@@ -97,6 +97,7 @@ func RightsOf(s Service) Rights {
 		r = readsConfig(r)
 		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit, AuditIn(AuditFromAudit), AuditIn(AuditFromLog))
 		r.Publish = append(r.Publish, readStream(StreamAudit)...)
+		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...) // to copy them: it has no key that opens one
 	case Operator:
 		r.Publish = append(r.Publish, "$JS.API.>", "$JS.SNAPSHOT.>", "$SRV.>")
 		r.Subscribe = append(r.Subscribe, "$JS.EVENT.ADVISORY.>")

@@ -36,7 +36,7 @@ var (
 	gateway  = []topology.Service{topology.Gateway}
 	audit    = []topology.Service{topology.Audit}
 	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit} // of configuration
-	openers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway}
+	copiers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway, topology.Audit} // of sealed secrets
 	answered = []topology.Service{topology.Config, topology.Introspection, topology.RateLimit}
 	counting = []topology.Service{topology.RateLimit}
 )
@@ -60,7 +60,7 @@ func mayPublish() map[string][]topology.Service {
 		"config.v1.readlog":                  readers,
 		"$JS.API.STREAM.MSG.GET.CONFIG":      append(config, readers...),
 		"$JS.API.DIRECT.GET.CONFIG":          append(config, readers...),
-		"$JS.API.STREAM.MSG.GET.KV_SECRETS":  openers,
+		"$JS.API.STREAM.MSG.GET.KV_SECRETS":  copiers,
 		"$JS.API.STREAM.MSG.GET.KV_GATEWAYS": config,
 		"$JS.API.STREAM.MSG.GET.AUDIT":       audit,
 		"$JS.API.DIRECT.GET.AUDIT":           audit,
