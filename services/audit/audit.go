@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -69,18 +71,30 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
 		archive: &archive{pool: reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
 	}
-	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot)
+	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
+	journal := adminauth.NewJournal(host.Log, trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
+	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot, journal)
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "audit listens", slog.String("address", listener.Addr().String()))
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var work sync.WaitGroup
 	work.Go(func() { follower.Run(running) })
 	work.Go(func() { in.run(running) })
+	work.Go(func() { journal.Run(running) })
+	recording, closeTrail := context.WithCancel(context.WithoutCancel(ctx)) // after all who write to it have ended
+	defer closeTrail()
+	var last sync.WaitGroup
+	last.Go(func() { trail.Run(recording, trailGrace) })
 	err = web.Serve(running, listener, a.routes(auth), web.Settings{})
 	stop()
 	work.Wait()
+	closeTrail()
+	last.Wait()
 	return err
 }
+
+// trailGrace is how long records of this service's own may take to go out at the end.
+const trailGrace = 2 * time.Second
 
 func listen(ctx context.Context, s Settings) (net.Listener, error) {
 	if s.Listener != nil {

@@ -4,6 +4,7 @@
 //	in    stream AUDIT, audit.in.<gateway>             audit.v1.Batch: records of one gateway, numbered without a gap
 //	      stream CONFIG, bucket SECRETS                every commit and every sealed secret, for the second copy
 //	out   audit.committed.<gateway>                    audit.v1.Committed: up to which number all is kept
+//	      audit.in.audit                               who signs in here and who is refused (adminauth.Journal)
 //	      audit.in.config-log                          a record of each commit, by way of the stream like all others
 //	      GET /api/v1/audit/events                     searches of admins and auditors, JSON
 //	keeps Postgres, schema audit; view audit.events    one row a call, audit.actions what is none (the SQL is in migrations)
@@ -63,5 +64,6 @@
 //	log holds another history logged; copied beside the old one, its commits behind what both share are recorded
 //	commit of a newer version copied as it is, recorded with the types of its facts; one that is no commit too
 //	bucket of secrets away    commits are copied and recorded, health says that secrets are not
+//	sign-in not recorded      NATS away: searches are answered all the same, after 500 ms; recorded when it is back
 //	record of a commit lost   (AUDIT made anew) sent again from the database after a minute
 package audit

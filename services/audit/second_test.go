@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -522,5 +524,33 @@ func TestCopyIsFenced(t *testing.T) {
 		if !errors.Is(err, errFenced) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestAdminsAreInTheTrail: who searches here, and who is refused, also when NATS is away at that moment.
+func TestAdminsAreInTheTrail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := w.start(t, func(s *Settings) { s.SignInEvery = 0 })
+	w.issueAdminToken(t, adminauth.RoleTokenManager)
+	await(t, "the token manager is known", func() bool {
+		status, _ := in.getAs(t, adminauth.RoleTokenManager, "")
+		return status == http.StatusForbidden
+	})
+	w.nats.Stop()
+	for range 3 {
+		if status, _ := in.get(t, ""); status != http.StatusOK {
+			t.Errorf("an admin is refused: %d", status)
+		}
+	}
+	w.nats.Start(t)
+	said := func() string {
+		return row[string](t, w.url, `SELECT coalesce(string_agg(DISTINCT kind || ' ' || "user" || ' ' || source || ' ' || status || ' ' || path, ', '), '')
+			FROM audit.actions WHERE kind LIKE 'admin.%' AND reason IN ('wrong_role', 'signed_in')`)
+	}
+	want := "admin.refused token-manager audit 403 /api/v1/audit/events, admin.signed_in bootstrap audit 0 /api/v1/audit/events"
+	await(t, want, func() bool { return said() == want })
+	if n := row[int](t, w.url, `SELECT count(*) FROM audit.actions WHERE kind = 'admin.signed_in'`); n != 1 {
+		t.Errorf("%d sign-ins", n)
 	}
 }

@@ -21,6 +21,9 @@ type Settings struct {
 	Listen string `env:"AUDIT_LISTEN" envDefault:"127.0.0.1:8083"`
 	// AdminToken is the first admin's token; empty: what the suite wrote to DataDir/admin-token, if it did.
 	AdminToken string `env:"ADMIN_TOKEN"`
+	// SignInEvery is after how long an admin who goes on is recorded as signing in again; default 15 min, negative:
+	// never.
+	SignInEvery time.Duration `env:"ADMIN_SIGN_IN_EVERY"`
 	// DataDir is where admin-token is looked for. Nothing is written there.
 	DataDir string `env:"DATA_DIR" envDefault:"data"`
 	// SearchTimeout bounds one statement of a search in the database.

@@ -88,7 +88,7 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	}
 	s := Settings{
 		DatabaseURL: w.url, AdminToken: adminToken, Settings: w.nats.Settings(topology.Audit), Listener: listener,
-		Intervals: short(),
+		Intervals: short(), SignInEvery: -1,
 	}
 	for _, c := range change {
 		c(&s)

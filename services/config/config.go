@@ -12,6 +12,7 @@ import (
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -71,6 +72,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	listing := make(chan error, 1)
 	running.Go(func() { a.lookout.run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
+	running.Go(func() { a.journal.Run(behind) })
+	closeTrail := a.openTrail(ctx)
+	defer closeTrail()
 	host.Health.Set(a.check)
 
 	err = web.Serve(ctx, listener, a.handler(), web.Settings{Drain: s.Drain})
@@ -109,11 +113,29 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state,
 			ListedFor: func() time.Duration { return s.limits(stale.at(time.Now(), enlisted)).GatewayTTL },
 		}),
-		auth: adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
+		trail: audittrail.NewRecorder(js, host.Log, audittrail.FromConfig),
 	}
+	a.journal = adminauth.NewJournal(host.Log, a.trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
+	a.auth = adminauth.New(host.Log, s.AdminToken, follower.Snapshot, a.journal)
 	a.lookout = &lookout{api: a}
 	if a.metrics, err = newMetrics(host.Metrics, a); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	return a, nil
+}
+
+// openTrail has records go out, also those that are made while everything else ends; the function that is given waits
+// until the last is out, for a while.
+func (a *api) openTrail(ctx context.Context) (closeIt func()) {
+	const grace = 2 * time.Second
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.trail.Run(ctx, grace)
+	}()
+	return func() {
+		stop()
+		<-ended
+	}
 }

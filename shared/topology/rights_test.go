@@ -35,7 +35,7 @@ var (
 	config   = []topology.Service{topology.Config}
 	gateway  = []topology.Service{topology.Gateway}
 	audit    = []topology.Service{topology.Audit}
-	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit} // of configuration
+	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit}                  // of configuration
 	copiers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway, topology.Audit} // of sealed secrets
 	answered = []topology.Service{topology.Config, topology.Introspection, topology.RateLimit}
 	counting = []topology.Service{topology.RateLimit}
