@@ -32,7 +32,7 @@ type Settings struct {
 	AuditSpool int64 `env:"AUDIT_SPOOL" envDefault:"4294967296"`
 	// AuditGrace is how long a gateway that was told to stop waits for its last records to be committed. What is not
 	// then stays in the spool for the next start.
-	AuditGrace time.Duration `env:"AUDIT_GRACE" envDefault:"10s"`
+	AuditGrace time.Duration `env:"AUDIT_GRACE" envDefault:"8s"`
 	// ReplyTimeout bounds the wait for the head of a node's reply; bodies are not bounded.
 	ReplyTimeout time.Duration `env:"REPLY_TIMEOUT" envDefault:"5m"`
 	// ShutdownGrace is how long running calls may take once the gateway is told to stop.

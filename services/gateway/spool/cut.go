@@ -83,7 +83,9 @@ func (s *Spool) saveMark() {
 	for epoch, n := range s.mark.Committed {
 		m.Committed[epoch] = n
 	}
-	m.Epoch, m.Hash = s.epoch, slices.Clone(s.hash[:])
+	if s.n > 0 { // else the chain goes on from the epoch before
+		m.Epoch, m.Hash = s.epoch, slices.Clone(s.hash[:])
+	}
 	s.mu.Unlock()
 	if err := m.write(s.dir); err != nil {
 		s.options.Log.LogAttrs(context.Background(), slog.LevelWarn, "audit spool's mark not written", slog.Any("error", err))

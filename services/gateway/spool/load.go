@@ -192,7 +192,11 @@ func (s *Spool) begin(left remains) error {
 			return err
 		}
 	}
-	return s.sync()
+	if err := s.sync(); err != nil {
+		return err
+	}
+	s.saveMark() // whose it is
+	return nil
 }
 
 // add writes a record of the spool's own making.

@@ -25,19 +25,20 @@ type mark struct {
 	Hash  []byte `json:"hash"`
 }
 
-const markFile = "mark.json"
+// MarkFile is the file by which the folder of a spool is known.
+const MarkFile = "mark.json"
 
 // readMark gives the zero mark when there is none or it is damaged, as a loss of power may leave it.
 func readMark(dir string) (mark, error) {
 	m := mark{Committed: map[uint64]uint64{}}
-	text, err := os.ReadFile(filepath.Clean(filepath.Join(dir, markFile)))
+	text, err := os.ReadFile(filepath.Clean(filepath.Join(dir, MarkFile)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
 	if err != nil {
 		return m, err
 	}
-	if json.Unmarshal(text, &m) != nil || len(m.Hash) != len(audittrail.Hash{}) || m.Committed == nil {
+	if json.Unmarshal(text, &m) != nil || m.Epoch > 0 && len(m.Hash) != len(audittrail.Hash{}) || m.Committed == nil {
 		return mark{Committed: map[uint64]uint64{}}, nil
 	}
 	return m, nil
@@ -48,7 +49,7 @@ func (m *mark) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("encode the mark: %w", err)
 	}
-	path := filepath.Join(dir, markFile)
+	path := filepath.Join(dir, MarkFile)
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
 		return err
 	}

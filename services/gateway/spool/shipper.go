@@ -24,6 +24,8 @@ type Shipper struct {
 	// Remind is how long to wait for news of what is committed before the last record is sent again; default 5 s, and
 	// twice as long each time.
 	Remind time.Duration
+	// Insist has it wait in the end until all is committed, also when nobody says what is.
+	Insist bool
 
 	mu     sync.Mutex
 	heard  time.Time         // when the audit service said something last
@@ -41,7 +43,7 @@ type asking struct {
 
 // NewShipper makes one for a spool.
 func NewShipper(s *Spool, js jetstream.JetStream, log *slog.Logger) *Shipper {
-	return &Shipper{spool: s, js: js, log: log, Remind: 5 * time.Second, asked: map[uint64]asking{}}
+	return &Shipper{spool: s, js: js, log: log, Remind: 5 * time.Second, remind: 5 * time.Second, asked: map[uint64]asking{}}
 }
 
 // Backlog is how many records the stream does not have, Uncommitted how many Postgres is not known to have.
@@ -51,9 +53,23 @@ func (s *Spool) Backlog() (toShip, uncommitted int64) {
 	return s.toShip, s.uncommitted(s.mark.Committed)
 }
 
-// Run ships until ctx ends. Then it ships what is left, and waits until that is committed as long as somebody says what
-// is, for at most grace. What is left in the end is for the next process.
+// Run ships until ctx ends, and then finishes within grace. What is left in the end is for the next process.
 func (h *Shipper) Run(ctx context.Context, grace time.Duration) error {
+	return h.run(ctx, func() {
+		h.loop(ctx, func() bool { return ctx.Err() != nil })
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		h.finish(last)
+	})
+}
+
+// Finish ships what is there and waits until that is committed, at most until ctx ends.
+func (h *Shipper) Finish(ctx context.Context) error {
+	return h.run(ctx, func() { h.finish(ctx) })
+}
+
+// run does something while the spool is tended and the audit service is listened to.
+func (h *Shipper) run(ctx context.Context, do func()) error {
 	tending, endTending := context.WithCancel(context.WithoutCancel(ctx))
 	var work sync.WaitGroup
 	work.Go(func() { h.spool.tend(tending) })
@@ -63,17 +79,18 @@ func (h *Shipper) Run(ctx context.Context, grace time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to what is committed: %w", err)
 	}
-	defer func() { _ = sub.Unsubscribe() }()
-	h.loop(ctx, func() bool { return ctx.Err() != nil })
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	_ = h.spool.sync()
-	h.loop(last, func() bool { return last.Err() != nil || h.done() })
+	do()
+	return sub.Unsubscribe()
+}
+
+// finish ships what is left, and waits until that is committed as long as somebody says what is.
+func (h *Shipper) finish(ctx context.Context) {
+	_ = h.spool.sync() // what it says of the disk, the spool says too
+	h.loop(ctx, func() bool { return ctx.Err() != nil || h.done() })
 	if toShip, uncommitted := h.spool.Backlog(); uncommitted > 0 {
-		h.log.LogAttrs(last, slog.LevelWarn, "audit records stay in the spool for the next start",
+		h.log.LogAttrs(ctx, slog.LevelWarn, "audit records stay in the spool for the next start",
 			slog.Int64("not_in_the_stream", toShip), slog.Int64("not_known_to_be_committed", uncommitted))
 	}
-	return nil
 }
 
 // done tells whether nothing is left to do: all is committed, or all is in the stream and nobody says what is committed.
@@ -81,7 +98,7 @@ func (h *Shipper) done() bool {
 	toShip, uncommitted := h.spool.Backlog()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return uncommitted == 0 || toShip == 0 && time.Since(h.heard) > 3*h.Remind
+	return uncommitted == 0 || toShip == 0 && !h.Insist && time.Since(h.heard) > 3*h.Remind
 }
 
 // loop ships, answers what is asked for, cuts and saves until it is to end.

@@ -170,12 +170,11 @@ func TestTheNextProcessGoesOn(t *testing.T) {
 		third.commit(epoch, 99)
 	}
 	_ = third.Close()
-	last := third.hash
 	fourth := open(t, dir)
 	if firsts, _, _ := segments(dir); len(firsts) != 1 || fourth.written.Load() != 0 {
 		t.Errorf("not emptied: %v", firsts)
 	}
-	if fourth.hash != audittrail.Genesis(last, "gw1", fourth.Epoch()) {
+	if fourth.hash != audittrail.Genesis(next.hash, "gw1", fourth.Epoch()) { // the third has no record
 		t.Error("the chain does not go on")
 	}
 }
