@@ -63,7 +63,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	defer closeSpool(host.Log, g.spool)
 	g.counts = newCounts(host.Metrics, newStateMetrics(g))
-	if g.identities, err = newIdentities(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
+	if g.identities, err = newIdentities(nc, s, home.identity.String(), func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
 		return fmt.Errorf("identity cache: %w", err)
 	}
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call

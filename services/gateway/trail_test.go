@@ -187,3 +187,27 @@ func TestSyncAlwaysIsDurableFirst(t *testing.T) {
 	expect(t, gw, "Digest x", "/rest/api/2/serverInfo", http.StatusUnauthorized, "scheme_unsupported", "")
 	a.await("calls", 5, `SELECT count(*) FROM audit.call WHERE path = $1 AND decision <> 'deny'`, "/rest/api/2/serverInfo")
 }
+
+// TestAFingerprintStays: the same credential has the same fingerprint at every gateway and after a restart, and another
+// one has another.
+func TestAFingerprintStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.archive()
+	seq := w.commit(w.site()...)
+	one, two := w.gateway(""), w.gateway("")
+	for _, gw := range []*running{one, two} {
+		gw.reached(t, seq)
+	}
+	token, pat := "Bearer "+w.token(), "Bearer "+w.lab.Jira.PAT("alice")
+	expect(t, one, token, myself, http.StatusOK, "", "svc-api")
+	one.stop()
+	one = w.gateway(one.dir)
+	one.reached(t, seq)
+	for _, gw := range []*running{one, two} {
+		expect(t, gw, token, myself, http.StatusOK, "", "svc-api")
+		expect(t, gw, pat, myself, http.StatusOK, "", "alice")
+	}
+	a.await("calls", 5, calls, myself)
+	a.await("fingerprints", 2, `SELECT count(DISTINCT credential_fingerprint) FROM audit.events WHERE length(credential_fingerprint) = 16 AND path = $1`, myself)
+}
