@@ -88,7 +88,7 @@ func (p *records) put(r *auditv1.Record) { p.free.Put(r) }
 // record is what the audit trail keeps of a call, as far as it has come.
 func (c *call) record() *auditv1.Record {
 	r := c.gw.records.get()
-	r.Time = uint64(c.at.UnixNano()) //nolint:gosec // after 1970
+	r.Time = uint64(c.at.UnixNano())
 	r.RequestId, r.Node, r.TraceId = c.id, c.node, c.traceID
 	r.Credential, r.Provider, r.ClientId = string(cmp.Or(c.cred.kind, kindNone)), c.provider, c.clientID
 	r.CredentialFingerprint, r.User = c.fingerprint, c.user

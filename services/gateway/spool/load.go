@@ -34,7 +34,7 @@ func (s *Spool) load() (err error) {
 	}
 	left, err := s.scan()
 	if errors.Is(err, errDamaged) || errors.Is(err, wal.ErrCorrupt) {
-		left, err = s.setAside(err)
+		left, err = remains{}, s.setAside(err)
 	}
 	if left.last.n > 0 && left.last.epoch >= s.mark.Epoch {
 		s.mark.Epoch, s.mark.Hash = left.last.epoch, left.last.hash[:]
@@ -115,21 +115,21 @@ func (s *Spool) scan() (remains, error) {
 
 // setAside moves a damaged log out of the way, so that the gateway can record calls. What can be read of it is for
 // --ship-spool.
-func (s *Spool) setAside(cause error) (remains, error) {
+func (s *Spool) setAside(cause error) error {
 	firsts, _, err := segments(s.dir)
 	if err != nil {
-		return remains{}, err
+		return err
 	}
 	aside := filepath.Join(s.dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Mkdir(aside, 0o700); err != nil {
-		return remains{}, err
+		return err
 	}
 	if err := s.mark.write(aside); err != nil {
-		return remains{}, err
+		return err
 	}
 	for _, first := range firsts {
 		if err := os.Rename(segmentPath(s.dir, first), segmentPath(aside, first)); err != nil {
-			return remains{}, err
+			return err
 		}
 	}
 	s.options.Log.LogAttrs(context.Background(), slog.LevelError,
@@ -138,7 +138,7 @@ func (s *Spool) setAside(cause error) (remains, error) {
 	clear(s.spots)
 	s.tallies = newTallies()
 	s.mark.Shipped = 0
-	return remains{}, s.openLog()
+	return s.openLog()
 }
 
 // clear empties a log of which all is committed.
@@ -180,7 +180,7 @@ func (s *Spool) begin(left remains) error {
 	if s.mark.Gateway == "" {
 		return errors.New("there is no audit spool here")
 	}
-	s.epoch = max(uint64(time.Now().UnixNano()), s.mark.Epoch+1) //nolint:gosec // after 1970
+	s.epoch = max(uint64(time.Now().UnixNano()), s.mark.Epoch+1)
 	s.hash = audittrail.Genesis(before, s.mark.Gateway, s.epoch)
 	for _, index := range slices.Sorted(maps.Keys(left.begun)) {
 		r := new(auditv1.Record)

@@ -46,7 +46,7 @@ func mend(dir string) (cut int64, err error) {
 	good := 0
 	for good < len(data) {
 		size, n := binary.Uvarint(data[good:])
-		if n <= 0 || size > uint64(len(data)-good-n) {
+		if n <= 0 || size > uint64(len(data)-good-n) { //nolint:gosec // never negative
 			break
 		}
 		end := good + n + int(size) //nolint:gosec // not beyond len(data)

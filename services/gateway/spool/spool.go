@@ -104,8 +104,10 @@ func (s *Spool) Gateway() string { return s.mark.Gateway }
 // Epoch is that of the records written now.
 func (s *Spool) Epoch() uint64 { return s.epoch }
 
-// Size is how many bytes of disk the spool takes, and Limit how many it may.
-func (s *Spool) Size() int64  { return s.size.Load() }
+// Size is how many bytes of disk the spool takes.
+func (s *Spool) Size() int64 { return s.size.Load() }
+
+// Limit is how many bytes of disk the spool may take.
 func (s *Spool) Limit() int64 { return s.options.Limit }
 
 // Err tells why nothing can be recorded now: ErrFull, or what the disk said; nil: all is well.
