@@ -9,10 +9,11 @@ import (
 	"unicode/utf8"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 )
 
 // full gives a record in which every field is set, also those that are added one day.
