@@ -48,37 +48,52 @@ func (b *batch) seal(gateway string, oldest uint64) {
 	text(7, b.hash[:])
 }
 
-// unshipped gives the next records that the stream does not have, and the index up to which it has all of them then.
-// The index moves on also when there are none.
+// unshipped gives the next records that the stream does not have, and the place before which it has everything then.
+// The place moves on also when there are none.
 func (s *Spool) unshipped() (b batch, upTo uint64, err error) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
 	s.mu.Lock()
-	from := s.mark.Shipped + 1
+	from := s.mark.Shipped
 	s.mu.Unlock()
-	b, upTo, err = s.collect(from, func(*numbered) bool { return true })
-	return s.sealed(b), upTo, err
+	return s.collect(from, func(*numbered) bool { return true })
 }
 
 // again gives records of an epoch from first on, at most up to last.
 func (s *Spool) again(epoch, first, last uint64) (batch, error) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
 	s.mu.Lock()
-	spots := s.spots[epoch]
+	spots, oldest := s.spots[epoch], s.files.firsts[0]
 	s.mu.Unlock()
 	if len(spots) == 0 {
 		return batch{}, nil
 	}
 	i := sort.Search(len(spots), func(i int) bool { return spots[i].n > first }) - 1
-	oldest, err := s.log.FirstIndex()
-	if err != nil {
-		return batch{}, err
-	}
-	b, _, err := s.collect(max(spots[max(i, 0)].index, oldest), func(e *numbered) bool {
+	b, _, err := s.collect(max(spots[max(i, 0)].place, oldest), func(e *numbered) bool {
 		return e.epoch == epoch && e.n >= first && e.n <= last
 	})
-	return s.sealed(b), err
+	return b, err
+}
+
+// collect makes a batch of the next synced records that are wanted, from a place on. It gives the place up to which it
+// has looked.
+func (s *Spool) collect(at uint64, wanted func(*numbered) bool) (b batch, upTo uint64, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	f := s.view()
+	for synced := s.synced.Load(); at < synced; {
+		decision, e, next, err := s.read(&f, at)
+		switch {
+		case err != nil && s.options.Salvage:
+			at = s.pass(at, next)
+			continue
+		case err != nil:
+			return batch{}, at, err
+		case decision != nil:
+		case !wanted(&e) && b.last == 0:
+		case !wanted(&e), !b.add(&e):
+			return s.sealed(b), at, nil
+		}
+		at = next
+	}
+	return s.sealed(b), at, nil
 }
 
 func (s *Spool) sealed(b batch) batch {
@@ -93,28 +108,4 @@ func (s *Spool) sealed(b batch) batch {
 	}
 	b.seal(gateway, oldest)
 	return b
-}
-
-// collect makes a batch of the next synced records that are wanted, from an index on. It gives the index up to which it
-// has taken them.
-func (s *Spool) collect(from uint64, wanted func(*numbered) bool) (b batch, upTo uint64, err error) {
-	for upTo = from - 1; upTo < s.synced.Load(); upTo++ {
-		decision, e, err := s.read(upTo + 1)
-		if err != nil && !s.options.Salvage {
-			return batch{}, upTo, err
-		}
-		if err != nil || decision != nil {
-			continue
-		}
-		if !wanted(&e) {
-			if b.last > 0 {
-				break
-			}
-			continue
-		}
-		if !b.add(&e) {
-			break
-		}
-	}
-	return b, upTo, nil
 }

@@ -4,15 +4,16 @@ import "time"
 
 // Call is what the spool has to know of a call between Begin and End. The zero value is one that was not begun.
 type Call struct {
-	index      uint64 // of its last entry
-	at         time.Time
+	place      uint64 // of its last entry; 0: not begun
+	upTo       uint64 // where that ends
+	begun      time.Time
 	opened     uint64 // number of the record that was shipped meanwhile; 0: none
 	ending     bool
-	prev, next *Call // in the order of index
+	prev, next *Call // in the order they began
 }
 
 // Begun tells whether the call was written.
-func (c *Call) Begun() bool { return c.index > 0 }
+func (c *Call) Begun() bool { return c.place > 0 }
 
 // calls are those that run and whose decision is needed: in the order they began.
 type calls struct{ first, last *Call }

@@ -21,36 +21,17 @@ func (s *Spool) commit(epoch, n uint64) bool {
 
 // cut gives back the files in which nothing is needed any more.
 func (s *Spool) cut() {
-	s.reading.Lock()
-	defer s.reading.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed.Load() != nil {
-		return
-	}
-	firsts, size, err := segments(s.dir)
-	if err != nil {
-		return
-	}
-	s.size.Store(size)
-	needed := s.needed()
-	k := sort.Search(len(firsts), func(i int) bool { return firsts[i] > needed }) - 1 // it is in this file
-	if k < 1 {
-		return
-	}
-	// The last entry before it stays: the log rewrites the file in which it is cut, and so that is short.
-	first := firsts[k] - 1
-	if err := s.log.TruncateFront(first); err != nil {
+	if err := s.files.cut(s.needed()); err != nil {
 		s.options.Log.LogAttrs(context.Background(), slog.LevelError, "audit spool not cut", slog.Any("error", err))
-		s.failed.CompareAndSwap(nil, &err)
-		return
 	}
-	_, size, _ = segments(s.dir)
-	s.size.Store(size)
+	s.size.Store(s.files.size())
+	first := s.files.firsts[0]
 	for epoch, spots := range s.spots {
-		i := sort.Search(len(spots), func(i int) bool { return spots[i].index >= first })
+		i := sort.Search(len(spots), func(i int) bool { return spots[i].place >= first })
 		s.spots[epoch] = spots[max(i-1, 0):] // the one before may lead to records that stay
-		if i == len(spots) && epoch != s.epoch {
+		if i == len(spots) && epoch != s.epoch && s.mark.Committed[epoch] >= s.last[epoch] {
 			delete(s.spots, epoch)
 			delete(s.mark.Committed, epoch)
 			s.forget(epoch)
@@ -58,11 +39,11 @@ func (s *Spool) cut() {
 	}
 }
 
-// needed gives the index of the first entry that is still needed, or one before it.
+// needed gives the place of the first entry that is still needed, or one before it.
 func (s *Spool) needed() uint64 {
-	needed := s.mark.Shipped + 1
+	needed := s.mark.Shipped
 	if call := s.open.first; call != nil {
-		needed = min(needed, call.index)
+		needed = min(needed, call.place)
 	}
 	for epoch, spots := range s.spots {
 		committed := s.mark.Committed[epoch]
@@ -70,12 +51,12 @@ func (s *Spool) needed() uint64 {
 			continue
 		}
 		i := sort.Search(len(spots), func(i int) bool { return spots[i].n > committed+1 }) - 1
-		needed = min(needed, spots[max(i, 0)].index)
+		needed = min(needed, spots[max(i, 0)].place)
 	}
 	return needed
 }
 
-// saveMark writes what is known beside the log.
+// saveMark writes what is known beside the files.
 func (s *Spool) saveMark() {
 	s.mu.Lock()
 	m := s.mark

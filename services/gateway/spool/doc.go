@@ -7,8 +7,7 @@
 // ships what was decided on as a record of its own (outcome open), so nothing that runs for hours holds the spool.
 // What a process leaves behind is shipped by the next one, and its calls that never ended as interrupted.
 //
-// The files are a write-ahead log of tidwall/wal. Each record has its number, and the hash chain before and behind it,
-// from the moment it is written. Numbers begin again with each opening, in an epoch that is later than all before: so
+// Each record has its number, and the hash chain before and behind it, from the moment it is written to one of the files. Numbers begin again with each opening, in an epoch that is later than all before: so
 // no number is ever given twice, also when a disk has forgotten what was shipped. Only what was synced is shipped.
 //
 // A Shipper takes records to the stream AUDIT and cuts the spool below what is committed.

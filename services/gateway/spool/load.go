@@ -13,159 +13,162 @@ import (
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
-	"github.com/tidwall/wal"
 	"google.golang.org/protobuf/proto"
 )
 
 // remains are what an earlier process has left.
 type remains struct {
-	begun map[uint64][]byte // decisions by index that nothing has ended
+	begun map[uint64][]byte // decisions by place that nothing has ended
 	last  numbered          // the last record; n is 0 when there is none
 	live  bool              // something is to be shipped or not known to be committed
 }
 
-// load opens the log, reads all of it, and begins an epoch.
+// load reads all that is there, and begins an epoch.
 func (s *Spool) load() (err error) {
 	if s.mark, err = readMark(s.dir); err != nil {
 		return err
 	}
-	if err = s.openLog(); err != nil {
+	if s.files, err = openFiles(s.dir, int64(s.options.Segment)); err != nil {
 		return err
 	}
 	left, err := s.scan()
-	if errors.Is(err, errDamaged) || errors.Is(err, wal.ErrCorrupt) {
+	if errors.Is(err, errDamaged) {
 		left, err = remains{}, s.setAside(err)
 	}
 	if left.last.n > 0 && left.last.epoch >= s.mark.Epoch {
 		s.mark.Epoch, s.mark.Hash = left.last.epoch, left.last.hash[:]
 	}
+	if err == nil && left.live && s.options.Gateway != "" && s.mark.Gateway != "" && s.options.Gateway != s.mark.Gateway {
+		err = fmt.Errorf("it has records of gateway %q: run that gateway once more on it, or ship them (gatehouse-gateway --ship-spool)", s.mark.Gateway)
+	}
 	if err == nil && !left.live {
 		err = s.clear()
-	}
-	if err == nil && s.options.Gateway != "" && s.mark.Gateway != "" && s.options.Gateway != s.mark.Gateway && left.live {
-		err = fmt.Errorf("it has records of gateway %q: run that gateway once more on it, or ship them (gatehouse-gateway --ship-spool)", s.mark.Gateway)
 	}
 	if err == nil {
 		err = s.begin(left)
 	}
+	s.size.Store(s.files.size())
 	if err != nil {
-		return errors.Join(err, s.log.Close())
+		return errors.Join(err, s.files.tail.Close())
 	}
 	return nil
 }
 
-// openLog opens the log behind what is whole of it.
-func (s *Spool) openLog() error {
-	cut, err := mend(s.dir)
-	if err != nil {
-		return err
-	}
-	if cut > 0 {
-		s.options.Log.LogAttrs(context.Background(), slog.LevelWarn, "audit spool ended in the middle of a record, of which nothing was answered yet",
-			slog.Int64("bytes_cut", cut))
-	}
-	s.log, err = wal.Open(s.dir, &wal.Options{
-		NoSync: true, NoCopy: true, AllowEmpty: true, SegmentSize: s.options.Segment, SegmentCacheSize: 1, DirPerms: 0o700, FilePerms: 0o600,
-	})
-	if err != nil {
-		return err
-	}
-	last, err := s.log.LastIndex()
-	s.written.Store(last)
-	_, size, _ := segments(s.dir)
-	s.size.Store(size)
-	return err
-}
-
-// scan reads the whole log.
+// scan reads everything. What was not wholly written in the end is cut off; an entry before that which is not what was
+// written is errDamaged, or left out by who salvages.
 func (s *Spool) scan() (remains, error) {
 	left := remains{begun: map[uint64][]byte{}}
-	first, err := s.log.FirstIndex()
-	if err != nil {
-		return left, err
-	}
-	last := s.written.Load()
-	s.mark.Shipped = min(max(s.mark.Shipped, first-1), last)
-	for i := first; i <= last; i++ {
-		decision, e, err := s.read(i)
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	defer s.reader.close()
+	s.mark.Shipped = min(max(s.mark.Shipped, s.files.firsts[0]), s.files.end)
+	for at := s.files.firsts[0]; at < s.files.end; {
+		decision, e, next, err := s.read(s.files, at)
 		if err == nil && decision == nil && !e.whole() {
 			err = errDamaged
 		}
-		if err != nil && s.options.Salvage {
-			s.options.Log.LogAttrs(context.Background(), slog.LevelError, "entry of the audit spool cannot be read", slog.Uint64("entry", i), slog.Any("error", err))
+		switch {
+		case errors.Is(err, errDamaged) && s.torn(at):
+			if err := s.cutOff(at); err != nil {
+				return left, err
+			}
+			continue // it is the end
+		case errors.Is(err, errDamaged) && s.options.Salvage:
+			at = s.pass(at, next)
 			continue
+		case err != nil:
+			return left, fmt.Errorf("at %d: %w", at, err)
+		case decision != nil:
+			left.begun[at] = slices.Clone(decision)
+		default:
+			delete(left.begun, e.decision)
+			s.note(&e, at)
+			s.found(&e, at >= s.mark.Shipped)
+			left.last = e
+			left.live = left.live || e.n > s.mark.Committed[e.epoch]
 		}
-		if err != nil {
-			return left, fmt.Errorf("entry %d: %w", i, err)
-		}
-		if decision != nil {
-			left.begun[i] = slices.Clone(decision)
-			continue
-		}
-		delete(left.begun, e.decision)
-		s.note(&e, i)
-		s.found(&e, i > s.mark.Shipped)
-		left.last = e
-		left.live = left.live || e.n > s.mark.Committed[e.epoch]
+		at = next
 	}
-	left.last.record = nil // of a file that is not kept in memory
+	left.last.record = nil // it is read over
 	left.live = left.live || len(left.begun) > 0
 	return left, nil
 }
 
-// setAside moves a damaged log out of the way, so that the gateway can record calls. What can be read of it is for
+// torn tells whether nothing whole follows an entry that is not: then it is the last one that was being written.
+func (s *Spool) torn(at uint64) bool {
+	if !s.files.last(at) {
+		return false
+	}
+	_, _, next, err := s.read(s.files, at)
+	for next > at && next < s.files.end {
+		at = next
+		var decision []byte
+		var e numbered
+		if decision, e, next, err = s.read(s.files, at); err == nil && (decision != nil || e.whole()) {
+			return false
+		}
+	}
+	return true
+}
+
+// cutOff takes away what was not wholly written when the process was killed or the power failed.
+func (s *Spool) cutOff(at uint64) error {
+	s.options.Log.LogAttrs(context.Background(), slog.LevelWarn, "audit spool ended in the middle of an entry, of which nothing was answered yet",
+		slog.Uint64("bytes_cut", s.files.end-at))
+	return s.files.cutOff(at)
+}
+
+// pass gives where to go on behind an entry that cannot be read: the next entry, or the next file when its length is
+// unknown too.
+func (s *Spool) pass(at, next uint64) uint64 {
+	s.options.Log.LogAttrs(context.Background(), slog.LevelError, "entry of the audit spool cannot be read", slog.Uint64("place", at))
+	if next > at {
+		return next
+	}
+	_, next = s.files.of(at)
+	return next
+}
+
+// setAside moves a damaged spool out of the way, so that the gateway can record calls. What can be read of it is for
 // --ship-spool.
 func (s *Spool) setAside(cause error) error {
-	firsts, _, err := segments(s.dir)
-	if err != nil {
-		return err
-	}
-	aside := filepath.Join(s.dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000"))
+	aside := filepath.Join(s.dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000000"))
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return err
 	}
 	if err := s.mark.write(aside); err != nil {
 		return err
 	}
-	for _, first := range firsts {
-		if err := os.Rename(segmentPath(s.dir, first), segmentPath(aside, first)); err != nil {
+	for _, first := range s.files.firsts {
+		path := s.files.path(first)
+		if err := os.Rename(path, filepath.Join(aside, filepath.Base(path))); err != nil {
 			return err
 		}
 	}
-	s.options.Log.LogAttrs(context.Background(), slog.LevelError,
-		"audit spool is damaged and was set aside: ship what can be read of it with gatehouse-gateway --ship-spool", slog.String("folder", aside), slog.Any("error", cause))
-	_ = s.log.Close()
+	s.options.Log.LogAttrs(context.Background(), slog.LevelError, "audit spool is damaged and was set aside: ship what can be read of it with gatehouse-gateway --ship-spool",
+		slog.String("folder", aside), slog.Any("error", cause))
 	clear(s.spots)
 	s.tallies = newTallies()
-	s.mark.Shipped = 0
-	return s.openLog()
+	_ = s.files.tail.Close()
+	var err error
+	s.files, err = openFiles(s.dir, int64(s.options.Segment))
+	s.mark.Shipped = 1
+	return err
 }
 
-// clear empties a log of which all is committed.
+// clear removes everything, of which all is committed. The chain goes on from the mark.
 func (s *Spool) clear() error {
-	first, err := s.log.FirstIndex()
-	if err != nil || first > s.written.Load() && first == 1 {
-		return err
-	}
-	s.mark.Shipped, s.mark.Committed = 0, map[uint64]uint64{}
-	if err := s.mark.write(s.dir); err != nil { // the chain goes on from it
-		return err
-	}
-	if err := s.log.Close(); err != nil {
-		return err
-	}
-	firsts, _, err := segments(s.dir)
-	if err != nil {
-		return err
-	}
-	for _, first := range firsts {
-		if err := os.Remove(segmentPath(s.dir, first)); err != nil {
-			return err
-		}
-	}
 	clear(s.spots)
 	s.tallies = newTallies()
-	return s.openLog()
+	s.mark.Committed = map[uint64]uint64{}
+	if err := s.mark.write(s.dir); err != nil {
+		return err
+	}
+	if err := s.files.clear(); err != nil {
+		return err
+	}
+	s.mark.Shipped = s.files.end
+	return nil
 }
 
 // begin begins a new epoch, with what earlier ones have left undone.
@@ -182,13 +185,13 @@ func (s *Spool) begin(left remains) error {
 	}
 	s.epoch = max(uint64(time.Now().UnixNano()), s.mark.Epoch+1)
 	s.hash = audittrail.Genesis(before, s.mark.Gateway, s.epoch)
-	for _, index := range slices.Sorted(maps.Keys(left.begun)) {
+	for _, place := range slices.Sorted(maps.Keys(left.begun)) {
 		r := new(auditv1.Record)
-		if err := proto.Unmarshal(left.begun[index], r); err != nil {
-			return fmt.Errorf("entry %d: %w", index, errors.Join(errDamaged, err))
+		if err := proto.Unmarshal(left.begun[place], r); err != nil {
+			return fmt.Errorf("at %d: %w", place, errors.Join(errDamaged, err))
 		}
 		r.Outcome = "interrupted"
-		if err := s.add(r, index); err != nil {
+		if err := s.add(r, place); err != nil {
 			return err
 		}
 	}
@@ -201,18 +204,10 @@ func (s *Spool) begin(left remains) error {
 
 // add writes a record of the spool's own making.
 func (s *Spool) add(r *auditv1.Record, decision uint64) error {
-	data, err := audittrail.Encode(make([]byte, headSize), r)
+	var buf []byte
+	err := encode(&buf, numberedHead, r)
 	if err == nil {
-		_, err = s.number(data, decision)
+		_, err = s.number(buf, decision)
 	}
 	return err
-}
-
-// read reads an entry. What it gives is good for as long as s.reading is held.
-func (s *Spool) read(index uint64) (decision []byte, e numbered, err error) {
-	data, err := s.log.Read(index)
-	if err != nil {
-		return nil, numbered{}, err
-	}
-	return parse(data)
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 )
 
-// mark is what is known of the log beside what is in it. It is written after the fact: when it is lost or late, records
+// mark is what is known of the spool beside what is in its files. It is written after the fact: when it is lost or late, records
 // are shipped again, which does no harm.
 type mark struct {
 	// Gateway is whose records these are.
 	Gateway string `json:"gateway"`
-	// Shipped is the index up to which the stream has everything.
+	// Shipped is the place before which the stream has everything.
 	Shipped uint64 `json:"shipped"`
 	// Committed has the last number that Postgres has, by epoch.
 	Committed map[uint64]uint64 `json:"committed"`
-	// Epoch and Hash are where the chain goes on when the log is empty.
+	// Epoch and Hash are where the chain goes on when the files are empty.
 	Epoch uint64 `json:"epoch"`
 	Hash  []byte `json:"hash"`
 }

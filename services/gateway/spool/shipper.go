@@ -138,7 +138,7 @@ func (h *Shipper) ship(ctx context.Context) {
 	}
 }
 
-// shipped notes that the stream has everything up to an index.
+// shipped notes that the stream has everything before a place.
 func (s *Spool) shipped(b batch, upTo uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

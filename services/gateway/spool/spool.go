@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
-	"github.com/tidwall/wal"
 )
 
 // Options of a spool.
@@ -48,29 +48,29 @@ type Spool struct {
 	lock    *os.File
 	buffers sync.Pool // of *[]byte
 
-	size    atomic.Int64  // bytes on disk
-	written atomic.Uint64 // index of the last entry
-	synced  atomic.Uint64 // index of the last entry that no loss of power takes away
-	failed  atomic.Pointer[error]
-	ready   chan struct{} // there may be more to ship
-	syncs   *syncs
+	size   atomic.Int64  // bytes on disk
+	synced atomic.Uint64 // what is before this place no loss of power takes away
+	failed atomic.Pointer[error]
+	ready  chan struct{} // there may be more to ship
+	syncs  *syncs
 
-	reading sync.Mutex // one reader at a time: the log's cache is not made for more
+	reading sync.Mutex // of reader; taken before mu
+	reader  reader
 
 	mu    sync.Mutex
-	log   *wal.Log
+	files *files
 	epoch uint64
 	n     uint64 // of the last record of the epoch
 	hash  audittrail.Hash
 	open  calls
 	tallies
-	late  []late // records whose calls were over when the disk was full
+	late  []late // records whose calls were over when the disk refused
 	mark  mark
 	spots map[uint64][]spot // by epoch: where some of its records are
 }
 
-// spot says that record n is the entry at index.
-type spot struct{ n, index uint64 }
+// spot says where record n is.
+type spot struct{ n, place uint64 }
 
 // spotEvery is how many records lie between two spots.
 const spotEvery = 64
@@ -130,18 +130,17 @@ func (s *Spool) Begin(call *Call, r *auditv1.Record) error {
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
 	audittrail.Clean(r)
-	var err error
-	if *buf, err = audittrail.Encode(append(*buf, make([]byte, decisionHead)...), r); err != nil {
-		return fmt.Errorf("encode the record: %w", err)
+	if err := encode(buf, decisionHead, r); err != nil {
+		return err
 	}
-	sealDecision(*buf)
+	sealDecision((*buf)[lengthSize:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	index, err := s.append(*buf)
+	place, err := s.append(*buf)
 	if err != nil {
 		return err
 	}
-	call.index, call.at = index, time.Now()
+	call.place, call.upTo, call.begun = place, s.files.end, time.Now()
 	s.open.add(call)
 	return nil
 }
@@ -149,89 +148,113 @@ func (s *Spool) Begin(call *Call, r *auditv1.Record) error {
 // End writes the record of a call that is over, or of one that was never begun (the zero Call). It fails like Begin for
 // the latter; the record of a call that was begun is kept in memory instead until the disk has room for it.
 func (s *Spool) End(call *Call, r *auditv1.Record) error {
-	begun := call.index > 0
-	if err := s.Err(); err != nil && !begun {
+	begun := call.Begun()
+	if begun {
+		s.mu.Lock()
+		r.Opened = s.open.end(call)
+		s.mu.Unlock()
+	} else if err := s.Err(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	r.Opened = s.open.end(call)
-	s.mu.Unlock()
 	buf := s.buffer()
 	defer s.buffers.Put(buf)
 	audittrail.Clean(r)
-	var err error
-	if *buf, err = audittrail.Encode(append(*buf, make([]byte, headSize)...), r); err != nil {
-		return fmt.Errorf("encode the record: %w", err)
+	if err := encode(buf, numberedHead, r); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	index, err := s.number(*buf, call.index)
+	place, err := s.number(*buf, call.place)
 	switch {
-	case err == nil && begun:
-		s.open.remove(call)
-		call.index = index
 	case err == nil:
-		call.index = index
+		s.open.remove(call)
+		call.place, call.upTo = place, s.files.end
 	case begun:
 		s.keepLate(call, *buf)
 	}
 	return err
 }
 
-// Await waits until a call's last entry is synced, at most until ctx ends.
-func (s *Spool) Await(ctx context.Context, call *Call) error {
-	return s.await(ctx, call.index)
+// encode puts a record in a buffer, with room for its length and a head before it.
+func encode(buf *[]byte, head int, r *auditv1.Record) (err error) {
+	*buf = slices.Grow((*buf)[:0], lengthSize+head)[:lengthSize+head]
+	if *buf, err = audittrail.Encode(*buf, r); err != nil {
+		return fmt.Errorf("encode the record: %w", err)
+	}
+	return nil
 }
+
+// Await waits until a call's last entry is synced, at most until ctx ends.
+func (s *Spool) Await(ctx context.Context, call *Call) error { return s.await(ctx, call.upTo) }
 
 // Close syncs and closes the spool; what is in it stays.
 func (s *Spool) Close() error {
+	err := s.sync()
 	s.saveMark()
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.reader.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.log.Close()
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, s.files.tail.Close(), s.lock.Close())
 }
 
 func (s *Spool) buffer() *[]byte {
 	buf, _ := s.buffers.Get().(*[]byte)
-	*buf = (*buf)[:0]
 	return buf
 }
 
-// number writes a record that has room for the head before it, as the next of the epoch.
-func (s *Spool) number(data []byte, decision uint64) (index uint64, err error) {
-	e := numbered{epoch: s.epoch, n: s.n + 1, decision: decision, prev: s.hash, record: data[headSize:]}
+// number writes a record, with room for its length and its head before it, as the next of the epoch.
+func (s *Spool) number(data []byte, decision uint64) (place uint64, err error) {
+	e := numbered{epoch: s.epoch, n: s.n + 1, decision: decision, prev: s.hash, record: data[lengthSize+numberedHead:]}
 	e.hash = audittrail.Next(e.prev, e.record)
-	e.appendHead(data[:0])
-	if index, err = s.append(data); err != nil {
+	e.appendHead(data[lengthSize:lengthSize])
+	if place, err = s.append(data); err != nil {
 		return 0, err
 	}
 	s.n, s.hash = e.n, e.hash
-	s.note(&e, index)
+	s.note(&e, place)
 	s.found(&e, true)
-	return index, nil
+	return place, nil
 }
 
 // note remembers where some records are.
-func (s *Spool) note(e *numbered, index uint64) {
+func (s *Spool) note(e *numbered, place uint64) {
 	if spots := s.spots[e.epoch]; len(spots) == 0 || e.n >= spots[len(spots)-1].n+spotEvery {
-		s.spots[e.epoch] = append(spots, spot{e.n, index})
+		s.spots[e.epoch] = append(spots, spot{e.n, place})
 	}
 }
 
-// append writes an entry. When the disk refuses, the log is opened anew before anything else is written.
-func (s *Spool) append(data []byte) (index uint64, err error) {
+// append writes an entry that has room for its length. When the disk refuses, nothing more is written before it was
+// tried (recover).
+func (s *Spool) append(data []byte) (place uint64, err error) {
 	if failed := s.failed.Load(); failed != nil {
 		return 0, *failed
 	}
-	index = s.written.Load() + 1
-	if err := s.log.Write(index, data); err != nil {
+	if place, err = s.files.append(data); err != nil {
 		err = fmt.Errorf("write the audit spool: %w", err)
 		s.fail(err)
 		return 0, err
 	}
-	s.written.Store(index)
-	s.size.Add(int64(len(data)) + 2) // and its length
+	s.size.Add(int64(len(data)))
 	wake(s.syncs.dirty)
-	return index, nil
+	return place, nil
+}
+
+// view is the files as they are now, to be read from.
+func (s *Spool) view() files {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *s.files
+}
+
+// read reads an entry, and gives the place of the next one. What it gives is good until the next entry is read.
+// s.reading must be held.
+func (s *Spool) read(f *files, place uint64) (decision []byte, e numbered, next uint64, err error) {
+	data, next, err := s.reader.entry(f, place)
+	if err != nil {
+		return nil, numbered{}, 0, err
+	}
+	decision, e, err = parse(data)
+	return decision, e, next, err
 }

@@ -149,8 +149,8 @@ func TestTheNextProcessGoesOn(t *testing.T) {
 	}
 	_ = third.Close()
 	fourth := open(t, dir)
-	if firsts, _, _ := segments(dir); len(firsts) != 1 || fourth.written.Load() != 0 {
-		t.Errorf("not emptied: %v", firsts)
+	if fourth.Size() != 0 {
+		t.Errorf("%d bytes left", fourth.Size())
 	}
 	if fourth.hash != audittrail.Genesis(next.hash, "gw1", fourth.Epoch()) { // the third has no record
 		t.Error("the chain does not go on")
@@ -165,7 +165,7 @@ func TestWhatIsCutOffIsMended(t *testing.T) {
 		call(t, s, fmt.Sprint(i))
 	}
 	_ = s.Close()
-	path := segmentPath(dir, 1)
+	path := s.files.path(1)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestWhatIsCutOffIsMended(t *testing.T) {
 	for cut := range len(whole) + 1 {
 		for _, tail := range [][]byte{nil, make([]byte, 100)} {
 			torn := t.TempDir()
-			if err := os.WriteFile(segmentPath(torn, 1), append(slices.Clone(whole[:cut]), tail...), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(torn, filepath.Base(path)), append(slices.Clone(whole[:cut]), tail...), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			s, err := Open(torn, Options{Gateway: "gw1", Log: testkit.Logger(t)})
@@ -206,11 +206,10 @@ func TestADamagedSpoolIsSetAside(t *testing.T) {
 		call(t, s, fmt.Sprint(i))
 	}
 	_ = s.Close()
-	firsts, _, err := segments(dir)
-	if err != nil || len(firsts) < 3 {
-		t.Fatal(firsts, err)
+	if len(s.files.firsts) < 3 {
+		t.Fatal(s.files.firsts)
 	}
-	path := segmentPath(dir, firsts[1])
+	path := s.files.path(s.files.firsts[1])
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,13 +31,13 @@ func wake(c chan struct{}) {
 	}
 }
 
-// await waits until index is synced.
-func (s *Spool) await(ctx context.Context, index uint64) error {
+// await waits until everything before a place is synced.
+func (s *Spool) await(ctx context.Context, place uint64) error {
 	for {
 		s.syncs.mu.Lock()
 		next := s.syncs.next
 		s.syncs.mu.Unlock()
-		if s.synced.Load() >= index {
+		if s.synced.Load() >= place {
 			return nil
 		}
 		if failed := s.failed.Load(); failed != nil {
@@ -76,29 +78,33 @@ func (s *Spool) keepSynced(ctx context.Context) {
 	}
 }
 
-// sync makes everything that is written survive a loss of power. It has the file open a second time, because the log
-// would keep everybody from writing meanwhile. A file that is full was synced by the log.
+// sync makes everything that is written survive a loss of power. It opens the files anew, so that nobody who writes
+// waits for it.
 func (s *Spool) sync() error {
-	upTo := s.written.Load()
-	firsts, _, err := segments(s.dir)
-	if err != nil {
-		return err
+	s.mu.Lock()
+	upTo, paths, fresh := s.files.end, s.files.unsynced(s.synced.Load()), s.files.fresh
+	s.files.fresh = false
+	s.mu.Unlock()
+	if fresh {
+		paths = append(paths, s.dir) // it has their names
 	}
-	if len(firsts) > 0 {
-		if err := syncFile(segmentPath(s.dir, firsts[len(firsts)-1])); err != nil {
+	for _, path := range paths {
+		if err := syncFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // cut meanwhile
 			return err
 		}
 	}
-	if err := syncFile(s.dir); err != nil { // its names
-		return err
-	}
 	s.synced.Store(upTo)
-	s.syncs.mu.Lock()
-	close(s.syncs.next)
-	s.syncs.next = make(chan struct{})
-	s.syncs.mu.Unlock()
+	s.syncs.announce()
 	wake(s.ready)
 	return nil
+}
+
+// announce lets go whoever waits.
+func (y *syncs) announce() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	close(y.next)
+	y.next = make(chan struct{})
 }
 
 func syncFile(path string) error {
@@ -116,8 +122,5 @@ func (s *Spool) fail(err error) {
 	if s.failed.CompareAndSwap(nil, &err) {
 		s.options.Log.LogAttrs(context.Background(), slog.LevelError, "audit records cannot be kept", slog.Any("error", err))
 	}
-	s.syncs.mu.Lock()
-	close(s.syncs.next)
-	s.syncs.next = make(chan struct{})
-	s.syncs.mu.Unlock()
+	s.syncs.announce()
 }

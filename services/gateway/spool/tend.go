@@ -2,7 +2,7 @@ package spool
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -62,23 +62,24 @@ func (s *Spool) shipOpen() {
 func (s *Spool) shipOldest() bool {
 	s.reading.Lock()
 	defer s.reading.Unlock()
+	f := s.view()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	call := s.open.oldest()
-	if call == nil || time.Since(call.at) < s.options.Open {
+	if call == nil || time.Since(call.begun) < s.options.Open || call.place >= f.end {
 		return false
 	}
-	decision, _, err := s.read(call.index)
+	decision, _, _, err := s.read(&f, call.place)
 	r := new(auditv1.Record)
 	if err == nil {
 		err = proto.Unmarshal(decision, r)
 	}
 	if err != nil {
-		s.failed.CompareAndSwap(nil, &err)
+		s.fail(fmt.Errorf("read the audit spool: %w", err))
 		return false
 	}
 	r.Outcome = "open"
-	if s.add(r, call.index) != nil {
+	if s.add(r, call.place) != nil {
 		return false
 	}
 	call.opened = s.n
@@ -96,32 +97,26 @@ func (s *Spool) probe() error {
 	return syncFile(path)
 }
 
-// recover opens the log anew after the disk has refused, and goes on behind what is whole of it.
+// recover goes on after the disk has refused, once it takes something again.
 func (s *Spool) recover(ctx context.Context) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	if s.probe() != nil {
+		return
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	written := s.written.Load()
-	err := s.probe()
-	if err == nil {
-		_ = s.log.Close()
-		err = s.openLog()
-	}
-	if err == nil && s.written.Load() != written {
-		err = errors.New("the audit spool has lost records: this gateway must be started anew")
-	}
+	err := s.files.mend()
+	s.mu.Unlock()
 	if err == nil {
 		err = s.sync()
 	}
 	if err != nil {
-		s.failed.Store(&err)
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.failed.Store(nil)
 	for len(s.late) > 0 {
 		l := s.late[0]
-		if _, err := s.number(l.data, l.call.index); err != nil {
+		if _, err := s.number(l.data, l.call.place); err != nil {
 			return
 		}
 		s.open.remove(l.call)
