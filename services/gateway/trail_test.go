@@ -211,3 +211,37 @@ func TestAFingerprintStays(t *testing.T) {
 	a.await("calls", 5, calls, myself)
 	a.await("fingerprints", 2, `SELECT count(DISTINCT credential_fingerprint) FROM audit.events WHERE length(credential_fingerprint) = 16 AND path = $1`, myself)
 }
+
+// TestAFullStreamFillsTheSpool: while the stream takes nothing more, calls are answered and their records wait.
+func TestAFullStreamFillsTheSpool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := w.nats.JetStream(t, topology.Config)
+	stream, err := js.Stream(t.Context(), topology.StreamAudit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	narrow := stream.CachedInfo().Config
+	narrow.MaxBytes = 600 << 10 // a batch fits
+	if _, err := js.UpdateStream(t.Context(), narrow); err != nil {
+		t.Fatal(err)
+	}
+	gw := w.gateway("")
+	gw.reached(t, w.commit(w.site()...))
+	backlog := func() (n int) {
+		_, after, _ := strings.Cut(metrics(gw), "\ngatehouse_audit_backlog{service=\"gateway\"} ")
+		_, _ = fmt.Sscan(after, &n)
+		return n
+	}
+	made := 0
+	testkit.Until(t, "a stream that is full", func() bool {
+		for range 10 {
+			expect(t, gw, "", "/rest/api/2/serverInfo?long="+strings.Repeat("x", 4000), http.StatusOK, "", "")
+			made++
+		}
+		return backlog() > 50
+	})
+	a := w.archive()
+	a.await("calls", made, calls, "/rest/api/2/serverInfo")
+	a.linked()
+}
