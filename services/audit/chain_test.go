@@ -55,7 +55,7 @@ func TestKeepsChain(t *testing.T) {
 	w := newWorld(t)
 	in := w.start(t, seldomPurged)
 	begin := audittrail.Genesis(audittrail.Hash{}, "gw1", 7)
-	whole, _ := chained(begin, batch("gw1", 7, 1, 10))
+	whole, end := chained(begin, batch("gw1", 7, 1, 10))
 	part, _ := chained(begin, batch("gw1", 7, 1, 4))
 	w.publish(t, part, whole)
 	w.awaitCount(t, 10)
@@ -66,7 +66,7 @@ func TestKeepsChain(t *testing.T) {
 	if last := row[[]byte](t, w.url, `SELECT hash FROM audit.run WHERE last_n = 10`); !slices.Equal(last, whole.GetHash()) {
 		t.Error("the chain does not end as it was sent")
 	}
-	forged, _ := chained(audittrail.Hash(whole.GetHash()), batch("gw1", 7, 11, 12))
+	forged, _ := chained(end, batch("gw1", 7, 11, 12))
 	forged.Records[0].User = "mallory"
 	w.publish(t, forged)
 	w.awaitCount(t, 12)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 )
 
 // call is one request on its way through the policy: the one wide record that the first step begins, every
@@ -37,7 +38,9 @@ type call struct {
 
 	// The answer.
 	answer     answer
-	unrecorded bool // there is no room for its record
+	unrecorded bool // it could not be recorded
+	entry      spool.Call
+	kept       bool // its record is whole
 	// The forward.
 	node     string
 	status   int
@@ -82,6 +85,18 @@ const (
 type field struct{ name, value string }
 
 func refuse(r reason, detail string) answer { return answer{kind: deny, reason: r, detail: detail} }
+
+// forwarded tells whether a node is asked for the answer.
+func (a *answer) forwarded() bool {
+	switch a.kind {
+	case pass, asNobody, asThemself, asAccount:
+		return true
+	case deny, own, goOn:
+		return false
+	default:
+		return false
+	}
+}
 
 // decision is the word the audit record has for an answer.
 func (a *answer) decision() string {

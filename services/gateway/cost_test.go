@@ -264,7 +264,7 @@ func startGatewayFor(b *testing.B, o *other) string {
 	host := service.NewProcess(testkit.Logger(b), nil).Host("gateway", "")
 	s := gateway.Settings{
 		Settings: o.NATS, DataDir: b.TempDir(), KeysDir: o.Keys, Listener: l, IdentityTimeout: 3 * time.Second,
-		IdentityCache: 1000, AuditBacklog: 1 << 20, ReplyTimeout: 5 * time.Second, ShutdownGrace: 5 * time.Second,
+		IdentityCache: 1000, AuditSpool: 4 << 30, ReplyTimeout: 5 * time.Second, ShutdownGrace: 5 * time.Second,
 	}
 	r := &running{url: "http://" + l.Addr().String()}
 	r.stop = w.run("gateway", func(ctx context.Context) error { return gateway.Run(ctx, host, s) })

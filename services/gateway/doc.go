@@ -6,19 +6,28 @@
 // of the configuration's Snapshot, swapped whole per commit. A call keeps the plan it began with.
 //
 // Out go questions to introspection (identity.v1.*), calls to the nodes (package upstream), one audit record a
-// call (audit.in.<gateway>), and a beat a second that says which configuration is in force here.
+// call (audit.in.<gateway>, by way of package spool), and a beat a second that says which configuration is in force here.
 //
 // # When a dependency is gone
 //
 //	NATS                 known credentials keep working until their cap; new ones get 503 provider_unavailable;
-//	                     audit records wait in memory, and when that is full 503 audit_unavailable (or open,
-//	                     where the site says so; both are counted); the configuration stays, and after the site's
-//	                     stale.max calls get 503 configuration_stale, and a gateway whose sites all do so is not
-//	                     ready; a restart goes on from the Snapshot file
+//	                     audit records wait in the spool; the configuration stays, and after the site's stale.max
+//	                     calls get 503 configuration_stale, and a gateway whose sites all do so is not ready; a
+//	                     restart goes on from the Snapshot file and the spool
 //	introspection        as NATS, for new credentials
 //	identity provider    503 provider_unavailable for new tokens, never "invalid token"
 //	config               nothing: the log is followed without it
-//	audit, Postgres      nothing: the stream keeps the records
+//	audit, Postgres      nothing: the stream and the spool keep the records
+//	stream AUDIT full    the records wait in the spool, as with NATS away
+//	stream AUDIT lost    what was not committed is sent again: the audit service asks for it
+//	the spool is full, or  503 audit_unavailable, or open where the site says so: both are counted, and a gateway none
+//	its disk refuses     of whose sites takes calls is not ready; goes on by itself. Calls that had begun go on, and
+//	                     their records are written when there is room
+//	the spool is damaged  set aside, and said; a new one is begun; --ship-spool ships what can be read of it
+//	this process killed  every call that had an answer or was shown to a node has its record; those that had not ended
+//	                     are recorded as interrupted by the next process
+//	power lost           as killed, but for the last 50 ms, and for nothing where the site has audit.sync: always
+//	told to end          ships everything, and waits until it is committed as long as the audit service says what is
 //	a node               another node is tried when nothing was sent; 502 upstream_unreachable when none is left
 //	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
 //	a client hangs       nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0

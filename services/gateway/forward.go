@@ -127,11 +127,11 @@ func (c *call) failed(err error) answer {
 		return refuse(timedOut, err.Error())
 	case errors.As(err, &cut):
 		if c.ctx.Err() != nil {
-			c.outcome = "interrupted"
+			c.outcome = interrupted
 		}
 		return refuse(bodyMalformed, err.Error())
 	case c.ctx.Err() != nil:
-		c.outcome, c.status = "interrupted", clientGone
+		c.outcome, c.status = interrupted, clientGone
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	default:
 		return refuse(unreachable, err.Error())
@@ -205,7 +205,7 @@ func (c *call) reply(resp *upstream.Response) answer {
 	}
 	c.w.WriteHeader(resp.StatusCode)
 	if err := c.copyBody(resp); err != nil {
-		c.outcome = "interrupted"
+		c.outcome = interrupted
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
 	if len(resp.Trailer) > 0 {
@@ -281,7 +281,7 @@ func (c *call) tunnel(resp *upstream.Response, upgrade bool) answer {
 		err = buffered.Flush()
 	}
 	if err != nil {
-		c.outcome = "interrupted"
+		c.outcome = interrupted
 		return c.answer
 	}
 	stop := context.AfterFunc(c.gw.ctx, func() { _ = client.Close() })

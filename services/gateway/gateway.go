@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -20,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
 )
 
@@ -32,7 +34,8 @@ type gateway struct {
 	plan       atomic.Pointer[plan]
 	follower   *configlog.Follower
 	identities *identities
-	trail      *trail
+	spool      *spool.Spool
+	records    *records
 	counts     *counts
 	buffers    *buffers
 	heardAt    atomic.Int64 // unix nanoseconds; the log was last known to be followed
@@ -54,10 +57,13 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
-	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers()}
-	g.trail = newTrail(js, host.Log, home.id, s.AuditBacklog)
+	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers(), records: newRecords()}
+	if g.spool, err = openSpool(host.Log, home.id, s); err != nil {
+		return err
+	}
+	defer closeSpool(host.Log, g.spool)
 	g.counts = newCounts(host.Metrics, newStateMetrics(g))
-	if g.identities, err = newIdentities(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
+	if g.identities, err = newIdentities(nc, s, home.identity.String(), func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
 		return fmt.Errorf("identity cache: %w", err)
 	}
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call
@@ -77,12 +83,13 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	var work sync.WaitGroup
 	work.Go(func() { g.follower.Run(background) })
-	work.Go(func() { g.trail.run(background, 10*time.Second) })
+	work.Go(func() { _ = newShipper(g.spool, js, host.Log, s).Run(background, s.AuditGrace) })
 	work.Go(func() { newBeat(g, js, home.id).run(background) })
 	work.Go(func() { keeper.keep(background) })
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
 	err = web.Serve(ctx, listener, g, web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10, Log: host.Log})
 	g.calls.Wait() // those that were cut off too: they have a record to leave
+	_ = note(g.spool, audittrail.GatewayStopped)
 	endBackground()
 	work.Wait()
 	fleet.Wait()
@@ -110,7 +117,7 @@ func (g *gateway) health() service.Check {
 	heard := time.Unix(0, g.heardAt.Load())
 	detail := map[string]any{
 		"config_version": p.state.Seq, "config_heard_at": heard.UTC().Format(time.RFC3339), "log": g.follower.Status(),
-		"audit_backlog": g.trail.waiting.Load(),
+		"audit": g.auditHealth(),
 	}
 	problems, closed := map[string][]string{}, []string{}
 	for _, s := range p.sites {
@@ -127,7 +134,7 @@ func (g *gateway) health() service.Check {
 	if len(closed) > 0 {
 		detail["configuration_stale"] = closed
 	}
-	return service.Check{Ready: len(closed) == 0 || len(closed) < len(p.sites), Detail: detail}
+	return service.Check{Ready: (len(closed) == 0 || len(closed) < len(p.sites)) && !g.unrecordable(p), Detail: detail}
 }
 
 // tooOld tells whether the plan was not heard of for longer than a site allows.

@@ -426,7 +426,7 @@ func TestWhateverAStrangerSendsFitsIntoTheTrail(t *testing.T) {
 		if !strings.HasPrefix(r.GetPath(), "/rest/x/p") {
 			continue
 		}
-		if len(r.GetPath()) > 3<<10 || len(r.GetUserAgent()) > 3<<10 || !strings.HasPrefix(r.GetUserAgent(), "éé") || !strings.HasSuffix(r.GetUserAgent(), "…") || len(r.GetQuery()) > 3<<10 {
+		if len(r.GetPath()) > 4<<10 || len(r.GetUserAgent()) > 512 || !strings.HasPrefix(r.GetUserAgent(), "éé") || !strings.HasSuffix(r.GetUserAgent(), "…") || len(r.GetQuery()) > 4<<10 {
 			t.Fatalf("user agent of %d bytes, query of %d", len(r.GetUserAgent()), len(r.GetQuery()))
 		}
 		if count++; count == 250 {
@@ -440,38 +440,43 @@ func TestAFullTrailClosesOrOpensAsTheSiteSays(t *testing.T) {
 	w := newWorld(t)
 	facts := append(w.site(), &configv1.StalenessSet{Site: "jira", Max: durationpb.New(time.Hour)})
 	seq := w.commit(facts...)
-	gw := w.gateway("", func(s *gateway.Settings) { s.AuditBacklog = 5 })
+	gw := w.gateway("", func(s *gateway.Settings) { s.AuditSpool, s.Spool.Segment = 20_000, 4_000 })
 	gw.reached(t, seq)
-	records := w.audited()
-	testkit.Until(t, "an empty backlog", func() bool { return strings.Contains(metrics(gw), `gatehouse_audit_backlog{service="gateway"} 0`) })
-	w.nats.Stop()
-	for range 5 {
-		expect(t, gw, "", "/rest/api/2/serverInfo", http.StatusOK, "", "")
-	}
+	passed := fill(t, gw)
 	for _, authorization := range []string{"", "Digest x"} { // what would have been refused for another reason too
 		resp := expect(t, gw, authorization, "/rest/api/2/serverInfo", http.StatusServiceUnavailable, "audit_unavailable", "")
 		if resp.Header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
 		}
 	}
-	if got := metrics(gw); !strings.Contains(got, `gatehouse_calls_unrecorded_total{service="gateway"} 2`) {
+	if got := metrics(gw); !strings.Contains(got, `gatehouse_calls_unrecorded_total{service="gateway"} 3`) || !strings.Contains(got, `gatehouse_audit_spool_failed{service="gateway"} 1`) {
 		t.Errorf("metrics: %s", got)
 	}
-	w.nats.Start(t)
-	count := 0
-	for r := range records {
-		if r.GetPath() != "/rest/api/2/serverInfo" {
-			continue
-		}
-		if count++; count == 5 {
-			break
-		}
+	if gw.process.Ready() {
+		t.Error("ready, although no call is taken")
 	}
+	a := w.archive() // what is committed makes room
+	testkit.Until(t, "room in the spool", gw.process.Ready)
+	a.await("calls", passed, `SELECT count(*) FROM audit.events WHERE path = $1 AND status = 200`, "/rest/api/2/serverInfo")
 	gw.reached(t, w.commit(&configv1.AuditingSet{Site: "jira", Enabled: true, WhenUnavailable: "allow"}))
-	testkit.Until(t, "an empty backlog", func() bool { return strings.Contains(metrics(gw), `gatehouse_audit_backlog{service="gateway"} 0`) })
-	w.nats.Stop()
-	for range 10 {
+	a.stop()
+	for range 50 { // more than there is room for
 		expect(t, gw, "", "/rest/api/2/serverInfo", http.StatusOK, "", "")
 	}
-	w.nats.Start(t)
+	if !gw.process.Ready() || !strings.Contains(metrics(gw), `gatehouse_audit_spool_failed{service="gateway"} 1`) {
+		t.Error("not ready, or not full")
+	}
+}
+
+// fill makes calls until one is refused, and tells how many were not.
+func fill(t *testing.T, gw *running) (passed int) {
+	t.Helper()
+	for ; passed < 1000; passed++ {
+		resp, _ := do(t, request(t, http.MethodGet, gw.url+"/rest/api/2/serverInfo", nil))
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			return passed
+		}
+	}
+	t.Fatal("never full")
+	return 0
 }

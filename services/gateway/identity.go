@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -24,7 +25,7 @@ type cacheKey [sha256.Size]byte
 // identity is what is known of a credential: facts, judged anew on every call.
 type identity struct {
 	answeredAt time.Time // by the provider or the product, on this gateway's monotonic clock
-	// fingerprint is what the audit trail shows of the credential: the first half of its key, hex.
+	// fingerprint is what the audit trail shows of the credential.
 	fingerprint string
 	token       *identityv1.IntrospectReply
 	whoami      *identityv1.WhoAmIReply
@@ -43,18 +44,23 @@ type identities struct {
 	nc      *nats.Conn
 	timeout time.Duration
 	macs    sync.Pool // of hash.Hash, keyed for this process
+	trail   []byte    // key of fingerprints
 	known   *otter.Cache[cacheKey, *identity]
 	unknown *otter.Cache[cacheKey, *identity]
 	flights singleflight.Group
 	asked   func(result string)
 }
 
-func newIdentities(nc *nats.Conn, s Settings, asked func(string)) (*identities, error) {
+// newIdentities makes the cache. installation is a secret that all gateways have.
+func newIdentities(nc *nats.Conn, s Settings, installation string, asked func(string)) (*identities, error) {
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // never fails
-	ids := &identities{nc: nc, timeout: s.IdentityTimeout, asked: asked}
+	trail, err := hkdf.Key(sha256.New, []byte(installation), nil, "gatehouse audit fingerprint", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	ids := &identities{nc: nc, timeout: s.IdentityTimeout, asked: asked, trail: trail}
 	ids.macs.New = func() any { return hmac.New(sha256.New, secret) }
-	var err error
 	if ids.known, err = otter.New(&otter.Options[cacheKey, *identity]{MaximumSize: s.IdentityCache}); err != nil {
 		return nil, err
 	}
@@ -79,6 +85,15 @@ func (ids *identities) key(salt string, what byte, value string) cacheKey {
 	mac.Sum(k[:0])
 	ids.macs.Put(mac)
 	return k
+}
+
+// fingerprint gives what the audit trail shows of a credential: 16 hex digits that are the same at every gateway of the
+// installation and after a restart, and say nothing to who does not have its key.
+func (ids *identities) fingerprint(what byte, value string) string {
+	mac := hmac.New(sha256.New, ids.trail)
+	_, _ = mac.Write([]byte{what})
+	_, _ = mac.Write([]byte(value))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 // cached gives what is remembered of a credential and may still be used.
@@ -108,7 +123,7 @@ func (ids *identities) refuse(k cacheKey, fingerprint string) {
 
 // ask asks introspection, once for all calls that wait for the same credential. A caller whose ctx ends leaves;
 // the question goes on for the others. The error is a fault.
-func (ids *identities) ask(ctx context.Context, k cacheKey, subject string, request, reply proto.Message) (*identity, error) {
+func (ids *identities) ask(ctx context.Context, k cacheKey, fingerprint, subject string, request, reply proto.Message) (*identity, error) {
 	flight := ids.flights.DoChan(string(k[:]), func() (any, error) {
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
 		defer cancel()
@@ -118,7 +133,7 @@ func (ids *identities) ask(ctx context.Context, k cacheKey, subject string, requ
 			return nil, err
 		}
 		id := newIdentity(reply, asked) // its age may have grown on the way
-		id.fingerprint = hex.EncodeToString(k[:8])
+		id.fingerprint = fingerprint
 		if id.good() {
 			ids.asked("known")
 			ids.unknown.Invalidate(k)

@@ -57,26 +57,30 @@ func (s *siteCounts) count(decision string, r reason) {
 
 // stateMetrics are what the gateway is in at the moment of looking, read when somebody looks.
 type stateMetrics struct {
-	gw                              *gateway
-	sequence, heard, backlog, nodes *prometheus.Desc
+	gw                               *gateway
+	sequence, heard, backlog, nodes  *prometheus.Desc
+	uncommitted, size, limit, broken *prometheus.Desc
 }
 
 func newStateMetrics(g *gateway) *stateMetrics {
 	return &stateMetrics{
-		gw:       g,
-		sequence: prometheus.NewDesc("gatehouse_config_sequence", "Sequence of the configuration in force; absent: none yet.", nil, nil),
-		heard:    prometheus.NewDesc("gatehouse_config_age_seconds", "Since when the configuration log was not known to be followed.", nil, nil),
-		backlog:  prometheus.NewDesc("gatehouse_audit_backlog", "Audit records not yet in the stream.", nil, nil),
-		nodes:    prometheus.NewDesc("gatehouse_node_up", "1 when the node says it runs.", []string{"site", "node"}, nil),
+		gw:          g,
+		sequence:    prometheus.NewDesc("gatehouse_config_sequence", "Sequence of the configuration in force; absent: none yet.", nil, nil),
+		heard:       prometheus.NewDesc("gatehouse_config_age_seconds", "Since when the configuration log was not known to be followed.", nil, nil),
+		backlog:     prometheus.NewDesc("gatehouse_audit_backlog", "Audit records not yet in the stream.", nil, nil),
+		uncommitted: prometheus.NewDesc("gatehouse_audit_uncommitted", "Audit records that are not known to be in Postgres.", nil, nil),
+		size:        prometheus.NewDesc("gatehouse_audit_spool_bytes", "Disk that the audit spool takes.", nil, nil),
+		limit:       prometheus.NewDesc("gatehouse_audit_spool_limit_bytes", "Disk that the audit spool may take.", nil, nil),
+		broken:      prometheus.NewDesc("gatehouse_audit_spool_failed", "1 when nothing can be recorded: the spool is full or its disk refuses.", nil, nil),
+		nodes:       prometheus.NewDesc("gatehouse_node_up", "1 when the node says it runs.", []string{"site", "node"}, nil),
 	}
 }
 
 // Describe names the metrics.
 func (m *stateMetrics) Describe(out chan<- *prometheus.Desc) {
-	out <- m.sequence
-	out <- m.heard
-	out <- m.backlog
-	out <- m.nodes
+	for _, d := range []*prometheus.Desc{m.sequence, m.heard, m.backlog, m.nodes, m.uncommitted, m.size, m.limit, m.broken} {
+		out <- d
+	}
 }
 
 // Collect reads them.
@@ -84,7 +88,16 @@ func (m *stateMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	gauge(m.backlog, float64(m.gw.trail.waiting.Load()))
+	toShip, uncommitted := m.gw.spool.Backlog()
+	gauge(m.backlog, float64(toShip))
+	gauge(m.uncommitted, float64(uncommitted))
+	gauge(m.size, float64(m.gw.spool.Size()))
+	gauge(m.limit, float64(m.gw.spool.Limit()))
+	broken := 0.0
+	if m.gw.spool.Err() != nil {
+		broken = 1
+	}
+	gauge(m.broken, broken)
 	p := m.gw.plan.Load()
 	if p == nil {
 		return

@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
@@ -12,27 +15,94 @@ import (
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
 
-// record is what the audit trail keeps of a call.
-func (c *call) record(a answer, now time.Time) *auditv1.Record {
-	r := &auditv1.Record{
-		Time:      uint64(c.at.UnixNano()),
-		RequestId: c.id, ConfigVersion: c.plan.state.Seq, Node: c.node,
-		Credential: string(c.cred.kind), Provider: c.provider, ClientId: text(c.clientID),
-		CredentialFingerprint: c.fingerprint, User: text(c.user),
-		Decision: a.decision(), Reason: string(a.reason), Detail: text(a.detail), Outcome: c.outcome,
-		Method: text(c.r.Method), Path: text(c.target.Path),
-		Query:            text(redactQuery(c.target.Query)),
-		Status:           uint32(c.status),      //nolint:gosec // 100 to 999
-		BytesOut:         uint64(c.bytesOut),    //nolint:gosec // never negative
-		Duration:         uint64(now.Sub(c.at)), //nolint:gosec // monotonic
-		UpstreamDuration: uint64(max(c.upstream, 0)),
-		ClientIp:         c.clientIP(), UserAgent: text(c.r.UserAgent()), TraceId: c.traceID,
+// Outcomes of a call.
+const (
+	completed   = "completed"
+	interrupted = "interrupted"
+)
+
+// recorded tells whether the site wants this call in its audit trail.
+func (c *call) recorded() bool {
+	if c.site == nil {
+		return true // nobody's call: kept, because somebody tried
 	}
-	if r.Credential == "" {
-		r.Credential = string(kindNone)
+	audit := c.site.config.Audit
+	return audit.Enabled && (audit.Pages || (c.answer.reason != notAPI && c.answer.reason != disabled))
+}
+
+// begin records what was decided, before the node sees the call; false when it must not see it.
+func (c *call) begin() bool {
+	if !c.recorded() {
+		return true
 	}
+	r := c.record()
+	err := c.gw.spool.Begin(&c.entry, r)
+	c.gw.records.put(r)
+	return c.durable(err)
+}
+
+// keep records a call that is answered here, before its answer leaves; false when it must not be answered so.
+func (c *call) keep() bool {
+	if c.kept || !c.recorded() || c.unrecorded {
+		return true
+	}
+	c.kept = true
+	return c.durable(c.end())
+}
+
+// end records how a call ended.
+func (c *call) end() error {
+	r := c.record()
+	defer c.gw.records.put(r)
+	return c.gw.spool.End(&c.entry, r)
+}
+
+// durable waits, where the site wants it, until no loss of power can take away what was written. It tells whether the
+// call may go on.
+func (c *call) durable(err error) bool {
+	if err == nil && c.site != nil && c.site.config.Audit.Sync == "always" {
+		err = c.gw.spool.Await(c.ctx, &c.entry)
+	}
+	if err == nil {
+		return true
+	}
+	c.unrecorded = true
+	return c.site != nil && c.site.config.Audit.WhenUnavailable == "allow"
+}
+
+// records are records that can be filled again.
+type records struct{ free sync.Pool } // of *auditv1.Record
+
+func newRecords() *records {
+	return &records{free: sync.Pool{New: func() any { return new(auditv1.Record) }}}
+}
+
+func (p *records) get() *auditv1.Record {
+	r, _ := p.free.Get().(*auditv1.Record)
+	r.Reset()
+	return r
+}
+
+func (p *records) put(r *auditv1.Record) { p.free.Put(r) }
+
+// record is what the audit trail keeps of a call, as far as it has come.
+func (c *call) record() *auditv1.Record {
+	r := c.gw.records.get()
+	r.Time = uint64(c.at.UnixNano())
+	r.RequestId, r.Node, r.TraceId = c.id, c.node, c.traceID
+	r.Credential, r.Provider, r.ClientId = string(cmp.Or(c.cred.kind, kindNone)), c.provider, c.clientID
+	r.CredentialFingerprint, r.User = c.fingerprint, c.user
+	r.Decision, r.Reason, r.Detail, r.Outcome = c.answer.decision(), string(c.answer.reason), c.answer.detail, c.outcome
+	r.Method, r.Path, r.Query, r.Access = c.r.Method, c.target.Path, redactQuery(c.target.Query), access(c.r.Method)
+	r.Status, r.BytesOut = uint32(c.status), uint64(c.bytesOut) //nolint:gosec // 100 to 999; never negative
+	r.Duration = uint64(time.Since(c.at))                       //nolint:gosec // monotonic
+	r.UpstreamDuration = uint64(max(c.upstream, 0))
+	r.ClientIp, r.ClientIpSource, r.UserAgent = c.clientIP(), "peer", c.r.UserAgent()
 	if r.Path == "" {
-		r.Path = text(withoutParameters(c.r.URL.Path)) // refused as ambiguous: what net/http made of it
+		r.Path = withoutParameters(c.r.URL.Path) // refused as ambiguous: what net/http made of it
+	}
+	if c.plan != nil {
+		r.ConfigVersion = c.plan.state.Seq
 	}
 	if c.site != nil {
 		r.Site = c.site.config.ID
@@ -41,6 +111,16 @@ func (c *call) record(a answer, now time.Time) *auditv1.Record {
 		r.BytesIn = c.received.n.Load()
 	}
 	return r
+}
+
+// access is READ or WRITE, by the method alone.
+func access(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return "READ"
+	default:
+		return "WRITE"
+	}
 }
 
 // withoutParameters cuts `;…` from each segment of a path: a session id may be in it.
@@ -53,18 +133,6 @@ func withoutParameters(path string) string {
 		segments[i], _, _ = strings.Cut(s, ";")
 	}
 	return strings.Join(segments, "/")
-}
-
-// maxText is how much of what a stranger sent is kept of each field, in bytes: a batch must fit into a NATS message.
-const maxText = 2 << 10
-
-// text makes what a stranger sent fit for a protobuf string: UTF-8, and of bounded length; what was cut ends in an
-// ellipsis.
-func text(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "…"
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // redactQuery takes the values of secrets out of a query.

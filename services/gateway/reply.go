@@ -20,37 +20,53 @@ type refusal struct {
 // retryAfter is what callers are told to wait, in seconds, when something of ours is away.
 const retryAfter = "5"
 
-// answerRefusal writes the reply of the gateway's own for an answer that is not forwarded.
-func answerRefusal(c *call, a answer) {
-	status, message := a.reason.text()
+// answerHere answers a call itself. It is recorded before the answer leaves; when that cannot be, and the site does not
+// say otherwise, that is the answer.
+func answerHere(c *call, a answer) {
+	c.answer = a
+	body := c.prepare()
+	if !c.keep() {
+		c.answer = refuse(auditAway, "")
+		body = c.prepare()
+	}
+	c.w.WriteHeader(c.status)
+	if c.r.Method != http.MethodHead {
+		_, _ = c.w.Write(body)
+	}
+}
+
+// prepare sets the header of an answer of the gateway's own, and what is recorded of it, and gives its body.
+func (c *call) prepare() []byte {
+	status, message := c.answer.reason.text()
 	h := c.w.Header()
-	h["X-Gatehouse-Reason"] = []string{string(a.reason)}
+	h["X-Gatehouse-Reason"] = []string{string(c.answer.reason)}
 	h["Content-Type"] = []string{"application/json"}
 	h["Cache-Control"] = []string{"no-store"}
+	delete(h, "Www-Authenticate")
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
-		if challenge := challenge(c, a, status); challenge != "" {
+		if challenge := challenge(c, c.answer, status); challenge != "" {
 			h["Www-Authenticate"] = []string{challenge}
 		}
 	case http.StatusServiceUnavailable:
 		h["Retry-After"] = []string{retryAfter}
 	}
-	for _, f := range a.fields {
+	for _, f := range c.answer.fields {
 		if f.name != "scope" && f.value != "" {
 			h.Set(f.name, f.value)
 		}
 	}
 	body, _ := json.Marshal(refusal{ // plain strings and numbers always marshal
-		Message: message, StatusDash: status, Status: status, Reason: a.reason,
+		Message: message, StatusDash: status, Status: status, Reason: c.answer.reason,
 		ErrorMessages: []string{message}, Errors: map[string]string{},
 	})
-	h["Content-Length"] = []string{strconv.Itoa(len(body) + 1)}
-	c.status = status
-	c.w.WriteHeader(status)
-	if c.r.Method != http.MethodHead {
-		n, _ := c.w.Write(append(body, '\n'))
-		c.bytesOut = int64(n)
+	body = append(body, '\n')
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.status, c.bytesOut = status, int64(len(body))
+	if c.r.Method == http.MethodHead {
+		c.bytesOut = 0
 	}
+	return body
 }
 
 // challenge is WWW-Authenticate by RFC 6750 §3: an error code only where a Bearer token was judged.

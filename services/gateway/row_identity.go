@@ -47,9 +47,10 @@ func whoseToken(c *call) answer {
 	c.key = ids.key(c.site.salt, 't', c.cred.token)
 	id := ids.cached(c.key, func(id *identity) bool { return c.site.fresh(id, c.at) })
 	if id == nil {
+		c.fingerprint = ids.fingerprint('t', c.cred.token)
 		request := &identityv1.IntrospectRequest{Site: c.site.config.ID, Token: c.cred.token, ConfigSequence: c.plan.state.Seq}
 		err := c.gw.span(c.ctx, "introspect", func(ctx context.Context) (err error) {
-			id, err = ids.ask(ctx, c.key, topology.Introspect, request, new(identityv1.IntrospectReply))
+			id, err = ids.ask(ctx, c.key, c.fingerprint, topology.Introspect, request, new(identityv1.IntrospectReply))
 			return err
 		})
 		if err != nil {
@@ -137,11 +138,11 @@ func insufficientScope(required []string, detail string) answer {
 // whoAtTheProduct asks the product who a PAT or a password belongs to; nobody else can judge them.
 func whoAtTheProduct(c *call) answer {
 	ids := c.gw.identities
-	if c.cred.kind == kindPAT {
-		c.key = ids.key(c.site.salt, 'p', c.cred.token)
-	} else {
-		c.key = ids.key(c.site.salt, 'b', c.cred.user+"\x00"+c.cred.password)
+	what, shown := byte('p'), c.cred.token
+	if c.cred.kind == kindBasic {
+		what, shown = 'b', c.cred.user+"\x00"+c.cred.password
 	}
+	c.key = ids.key(c.site.salt, what, shown)
 	id := ids.cached(c.key, func(id *identity) bool {
 		if id.good() {
 			return c.at.Sub(id.answeredAt) < knownFor
@@ -149,8 +150,9 @@ func whoAtTheProduct(c *call) answer {
 		return c.at.Sub(id.answeredAt) < refusedFor
 	})
 	if id == nil {
+		c.fingerprint = ids.fingerprint(what, shown)
 		err := c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
-			id, err = ids.ask(ctx, c.key, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
+			id, err = ids.ask(ctx, c.key, c.fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
 			return err
 		})
 		if err != nil {

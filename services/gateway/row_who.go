@@ -87,17 +87,14 @@ func ofPerson(username, clientID string) bool {
 		!strings.EqualFold(username, "service-account-"+clientID)
 }
 
-// recordable is row 14: a call that could not be recorded is not made, unless the site says otherwise.
+// recordable is row 14: a call that cannot be recorded is not made, unless the site says otherwise. What the gateway
+// answers itself is recorded with its answer.
 func recordable(c *call, a answer) answer {
 	c.answer = a
-	if !c.recorded() || !c.gw.trail.full() {
-		return a
+	if a.forwarded() && !c.begin() {
+		return refuse(auditAway, "")
 	}
-	c.unrecorded = true
-	if c.site != nil && c.site.config.Audit.WhenUnavailable == "allow" {
-		return a
-	}
-	return refuse(auditAway, "")
+	return a
 }
 
 // swapAndForwardAs is row 15: the client's own credential goes up when only the product could judge it, ours

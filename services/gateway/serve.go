@@ -15,7 +15,7 @@ import (
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.calls.Add(1)
 	defer g.calls.Done()
-	c := call{gw: g, w: w, r: r, ctx: r.Context(), plan: g.plan.Load(), at: time.Now(), id: newRequestID(), outcome: "completed"}
+	c := call{gw: g, w: w, r: r, ctx: r.Context(), plan: g.plan.Load(), at: time.Now(), id: newRequestID(), outcome: completed}
 	if g.tracing {
 		var end func()
 		c.ctx, end = g.trace(&c)
@@ -23,47 +23,34 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h["X-Gatehouse-Request-Id"] = []string{c.id}
+	defer c.finish() // also when a reply is cut short by a panic
 	if c.plan == nil {
-		c.site = nil
-		answerRefusal(&c, refuse(noConfiguration, ""))
-		g.counts.shared.count("deny", noConfiguration)
+		answerHere(&c, refuse(noConfiguration, ""))
 		return
 	}
 	h["X-Gatehouse-Config-Version"] = c.plan.version
-	defer c.finish() // also when a reply is cut short by a panic
 	c.answer = walk(&c)
-	switch c.answer.kind {
-	case pass, asNobody, asThemself, asAccount:
+	if c.answer.forwarded() {
 		c.answer = forward(&c)
-	case deny, own, goOn:
 	}
-	if c.status == 0 && (c.answer.kind == deny || c.answer.kind == own || c.answer.kind == goOn) {
-		answerRefusal(&c, c.answer)
+	if c.status == 0 && !c.answer.forwarded() {
+		answerHere(&c, c.answer)
 	}
 }
 
-// finish counts and records the call.
+// finish counts the call and records how it ended, unless all was recorded before it was answered.
 func (c *call) finish() {
 	counts := &c.gw.counts.shared
 	if c.site != nil {
 		counts = c.site.counts
 	}
 	counts.count(c.answer.decision(), c.answer.reason)
-	switch {
-	case c.unrecorded:
+	if c.unrecorded {
 		c.gw.counts.unrecorded.Inc()
-	case c.recorded():
-		c.gw.trail.add(c.record(c.answer, time.Now()))
 	}
-}
-
-// recorded tells whether the site wants this call in its audit trail.
-func (c *call) recorded() bool {
-	if c.site == nil {
-		return true // nobody's call: kept, because somebody tried
+	if c.entry.Begun() && !c.kept {
+		_ = c.end() // what the disk refuses waits for it
 	}
-	audit := c.site.config.Audit
-	return audit.Enabled && (audit.Pages || (c.answer.reason != notAPI && c.answer.reason != disabled))
 }
 
 // trace begins the span of a call and continues the caller's trace.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 
+	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
 )
 
@@ -26,8 +27,12 @@ type Settings struct {
 	IdentityTimeout time.Duration `env:"IDENTITY_TIMEOUT" envDefault:"8s"`
 	// IdentityCache is how many good credentials are remembered, about 1 KiB each; refused ones get a tenth.
 	IdentityCache int `env:"IDENTITY_CACHE" envDefault:"100000"`
-	// AuditBacklog is how many audit records may wait in memory, about 1 KiB each.
-	AuditBacklog int64 `env:"AUDIT_BACKLOG" envDefault:"100000"`
+	// AuditSpool is how many bytes of disk audit records may take in DataDir until Postgres has them; a call takes about
+	// 1 KiB. What happens beyond is each site's to say (audit.when_unavailable).
+	AuditSpool int64 `env:"AUDIT_SPOOL" envDefault:"4294967296"`
+	// AuditGrace is how long a gateway that was told to stop waits for its last records to be committed. What is not
+	// then stays in the spool for the next start.
+	AuditGrace time.Duration `env:"AUDIT_GRACE" envDefault:"8s"`
 	// ReplyTimeout bounds the wait for the head of a node's reply; bodies are not bounded.
 	ReplyTimeout time.Duration `env:"REPLY_TIMEOUT" envDefault:"5m"`
 	// ShutdownGrace is how long running calls may take once the gateway is told to stop.
@@ -40,6 +45,9 @@ type Settings struct {
 	Upstream upstream.Settings `env:"-"`
 	// Check is how often the configuration log is held against what the gateway has; default 1 s.
 	Check time.Duration `env:"-"`
+	// Spool are further settings of the audit spool, and Remind of its shipper.
+	Spool  spool.Options `env:"-"`
+	Remind time.Duration `env:"-"`
 	// LookupEnv finds the variables that {env: NAME} names.
 	LookupEnv func(string) (string, bool) `env:"-"`
 }

@@ -4,149 +4,74 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
+	"path/filepath"
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 )
 
-// trail takes the record of every call to the audit stream, in order, numbered without a gap. Records wait in
-// memory until the stream has acknowledged them.
-type trail struct {
-	js      jetstream.JetStream
-	log     *slog.Logger
-	gateway string
-	epoch   uint64
-	limit   int64 // records that may wait
-
-	waiting atomic.Int64
-	wake    chan struct{}
-
-	mu      sync.Mutex
-	pending []*auditv1.Record
-}
-
-const (
-	batchRecords = 256
-	batchBytes   = 512 << 10 // half of what NATS takes in one message; a record has about 20 KiB at the most
-	batchGather  = 5 * time.Millisecond
-)
-
-func newTrail(js jetstream.JetStream, log *slog.Logger, gateway string, limit int64) *trail {
-	return &trail{
-		js: js, log: log, gateway: gateway, limit: limit, wake: make(chan struct{}, 1),
-		epoch: uint64(time.Now().UnixNano()),
-	}
-}
-
-// full tells that no call should be begun, because its record might not be kept.
-func (t *trail) full() bool { return t.waiting.Load() >= t.limit }
-
-// add takes a record; it never waits.
-func (t *trail) add(r *auditv1.Record) {
-	t.waiting.Add(1)
-	t.mu.Lock()
-	t.pending = append(t.pending, r)
-	first := len(t.pending) == 1
-	t.mu.Unlock()
-	if first {
-		select {
-		case t.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (t *trail) take() []*auditv1.Record {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	records := t.pending
-	t.pending = nil
-	return records
-}
-
-// run ships records until ctx ends, and then what is left, for at most grace.
-func (t *trail) run(ctx context.Context, grace time.Duration) {
-	first := uint64(1)
-	for ctx.Err() == nil {
-		select {
-		case <-t.wake:
-		case <-ctx.Done():
-		}
-		gather := time.NewTimer(batchGather)
-		select {
-		case <-gather.C:
-		case <-ctx.Done():
-			gather.Stop()
-		}
-		if ctx.Err() == nil {
-			first = t.ship(ctx, first, t.take())
-		}
-	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	t.ship(last, first, t.take())
-	if left := t.waiting.Load(); left > 0 {
-		t.log.LogAttrs(last, slog.LevelError, "audit records not shipped", slog.Int64("records", left))
-	}
-}
-
-// ship publishes records in batches and gives the number of the next record. What cannot be published before
-// ctx ends goes back to the front of the line.
-func (t *trail) ship(ctx context.Context, first uint64, records []*auditv1.Record) uint64 {
-	for len(records) > 0 {
-		n := batchOf(records)
-		if err := t.publish(ctx, first, records[:n]); err != nil {
-			t.mu.Lock()
-			t.pending = append(records, t.pending...)
-			t.mu.Unlock()
-			return first
-		}
-		t.waiting.Add(-int64(n))
-		first += uint64(n) //nolint:gosec // at most batchRecords
-		records = records[n:]
-	}
-	return first
-}
-
-// batchOf gives how many of the records, one at least, make a batch.
-func batchOf(records []*auditv1.Record) int {
-	size := 0
-	for i, r := range records[:min(len(records), batchRecords)] {
-		if size += proto.Size(r); size > batchBytes {
-			return max(i, 1)
-		}
-	}
-	return min(len(records), batchRecords)
-}
-
-// publish tries until the stream has the batch. The same id is the same records, first to last.
-func (t *trail) publish(ctx context.Context, first uint64, records []*auditv1.Record) error {
-	body, err := proto.Marshal(&auditv1.Batch{Gateway: t.gateway, Epoch: t.epoch, First: first, Records: records})
+// openSpool opens the audit spool of this gateway, and notes in it that the gateway has started: so each epoch has a
+// record, and a call that was open in the one before is known to be over.
+func openSpool(log *slog.Logger, id string, s Settings) (*spool.Spool, error) {
+	o := s.Spool
+	o.Gateway, o.Limit, o.Log = id, s.AuditSpool, log
+	sp, err := spool.Open(filepath.Join(s.DataDir, "gateway", "spool"), o)
 	if err != nil {
-		return fmt.Errorf("encode audit batch: %w", err)
+		return nil, fmt.Errorf("GATEHOUSE_DATA_DIR: %w", err)
 	}
-	last := first + uint64(len(records)) - 1
-	id := fmt.Sprintf("%s.%d.%d-%d", t.gateway, t.epoch, first, last)
-	for {
-		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, err = t.js.Publish(try, topology.AuditIn(t.gateway), body, jetstream.WithMsgID(id),
-			jetstream.WithExpectStream(topology.StreamAudit), jetstream.WithRetryAttempts(0))
-		cancel()
-		if err == nil {
-			return nil
-		}
-		t.log.LogAttrs(ctx, slog.LevelDebug, "audit batch not taken", slog.Any("error", err))
-		again := time.NewTimer(100 * time.Millisecond)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-			return context.Cause(ctx)
+	if err := note(sp, audittrail.GatewayStarted); err != nil {
+		closeSpool(log, sp)
+		return nil, err
+	}
+	return sp, nil
+}
+
+func closeSpool(log *slog.Logger, s *spool.Spool) {
+	if err := s.Close(); err != nil {
+		log.LogAttrs(context.Background(), slog.LevelError, "audit spool not closed", slog.Any("error", err))
+	}
+}
+
+func newShipper(sp *spool.Spool, js jetstream.JetStream, log *slog.Logger, s Settings) *spool.Shipper {
+	shipper := spool.NewShipper(sp, js, log)
+	if s.Remind > 0 {
+		shipper.Remind = s.Remind
+	}
+	return shipper
+}
+
+// note records something that is no call.
+func note(s *spool.Spool, kind string) error {
+	return s.End(new(spool.Call), &auditv1.Record{
+		Time: uint64(time.Now().UnixNano()), RequestId: newRequestID(), Kind: kind, Decision: "allow", Outcome: completed,
+	})
+}
+
+// auditHealth is what /readyz says of the audit trail.
+func (g *gateway) auditHealth() map[string]any {
+	toShip, uncommitted := g.spool.Backlog()
+	said := map[string]any{
+		"not_in_the_stream": toShip, "not_known_to_be_committed": uncommitted, "spool_bytes": g.spool.Size(), "spool_limit": g.spool.Limit(),
+	}
+	if err := g.spool.Err(); err != nil {
+		said["trouble"] = err.Error()
+	}
+	return said
+}
+
+// unrecordable tells whether no site takes calls because none can be recorded.
+func (g *gateway) unrecordable(p *plan) bool {
+	if g.spool.Err() == nil {
+		return false
+	}
+	for _, s := range p.sites {
+		if s.config.Enabled && (!s.config.Audit.Enabled || s.config.Audit.WhenUnavailable == "allow") {
+			return false
 		}
 	}
+	return true
 }

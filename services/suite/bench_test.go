@@ -89,7 +89,7 @@ func anotherGateway(b *testing.B, keys string, nats bus.Settings) {
 	}
 	s := gateway.Settings{
 		Settings: nats, DataDir: b.TempDir(), KeysDir: keys, Listener: l, IdentityTimeout: time.Second, IdentityCache: 1000,
-		AuditBacklog: 1000, ReplyTimeout: time.Minute, ShutdownGrace: time.Second,
+		AuditSpool: 1 << 30, ReplyTimeout: time.Minute, ShutdownGrace: time.Second,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

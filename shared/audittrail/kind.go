@@ -8,6 +8,8 @@ const (
 	// GatewayStarted and GatewayStopped bound an epoch of a gateway; one without the second was killed.
 	GatewayStarted = "gateway.started"
 	GatewayStopped = "gateway.stopped"
+	// SpoolShipped is the end of the epochs in a spool that was shipped by hand.
+	SpoolShipped = "gateway.spool_shipped"
 	// ConfigCommitted is a commit of the configuration log; change lists its facts.
 	ConfigCommitted = "config.committed"
 	// AdminSignedIn is an admin's token that was taken, AdminRefused one that was not, or not for what was asked.

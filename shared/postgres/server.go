@@ -76,7 +76,7 @@ func (c *cluster) disown(pm postmaster) error {
 		return err
 	}
 	_, rest, _ := strings.Cut(string(text), "\n")
-	return os.WriteFile(c.postmasterFile(), []byte(strconv.Itoa(1<<31-1)+"\n"+rest), 0o600) //nolint:gosec // our own file
+	return os.WriteFile(c.postmasterFile(), []byte(strconv.Itoa(1<<31-1)+"\n"+rest), 0o600)
 }
 
 // start runs a server, which takes over the lock, and returns when it answers.

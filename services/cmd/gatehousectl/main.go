@@ -68,5 +68,5 @@ func initKeys(dir string, gateways []string) error {
 	if err := bus.InitRoutes(dir, []string{"route-1:6222", "route-2:6222", "route-3:6222"}); err != nil { // of docker-compose.yml
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "nats", "users.conf"), []byte(topology.ServerConf(public)), 0o600) //nolint:gosec // the folder is the one that was asked for
+	return os.WriteFile(filepath.Join(dir, "nats", "users.conf"), []byte(topology.ServerConf(public)), 0o600)
 }
