@@ -81,15 +81,10 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Go(func() { follower.Run(running) })
 	work.Go(func() { in.run(running) })
 	work.Go(func() { journal.Run(running) })
-	recording, closeTrail := context.WithCancel(context.WithoutCancel(ctx)) // after all who write to it have ended
-	defer closeTrail()
-	var last sync.WaitGroup
-	last.Go(func() { trail.Run(recording, trailGrace) })
+	defer trail.Start(ctx, trailGrace)() // after all who write to it have ended
 	err = web.Serve(running, listener, a.routes(auth), web.Settings{})
 	stop()
 	work.Wait()
-	closeTrail()
-	last.Wait()
 	return err
 }
 

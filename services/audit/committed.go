@@ -20,14 +20,14 @@ func recordOf(commit eventlog.Commit) (*auditv1.Record, *configv1.Commit) {
 	meta := &configv1.Commit{}
 	r := &auditv1.Record{
 		Kind: audittrail.ConfigCommitted, ConfigVersion: commit.Seq, Decision: "allow", Outcome: "completed",
-		Time: uint64(max(commit.StoredAt.UnixNano(), 0)), //nolint:gosec // not negative
+		Time: uint64(max(commit.StoredAt.UnixNano(), 0)),
 	}
 	if err := proto.Unmarshal(commit.Data, meta); err != nil {
 		meta = &configv1.Commit{}
 		r.Detail = "this version cannot read the commit"
 	}
 	if at := meta.GetAt(); at != nil && at.IsValid() {
-		r.Time = uint64(max(at.AsTime().UnixNano(), 0)) //nolint:gosec // not negative
+		r.Time = uint64(max(at.AsTime().UnixNano(), 0))
 	} else {
 		meta.At = nil
 	}

@@ -177,7 +177,7 @@ func begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	var before audittrail.Hash // none
 	copy(before[:], chain)
 	epoch := max(created.UnixNano(), newest+1)
-	p.epoch = uint64(epoch) //nolint:gosec // after 1970
+	p.epoch = uint64(epoch)
 	p.chain = audittrail.Genesis(before, audittrail.FromLog, p.epoch)
 	if _, err := tx.Exec(ctx, `INSERT INTO audit.config_log (epoch, incarnation, base, genesis, since) VALUES ($1, $2, $3, $4, clock_timestamp())`,
 		epoch, created, small(p.base.Seq), p.chain[:]); err != nil {

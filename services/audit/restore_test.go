@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/services/config"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -23,6 +22,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/nats-io/nats.go"
+
+	"github.com/gatehouse-suite/gatehouse/services/config"
 )
 
 // admin is a running config service.
@@ -245,7 +246,7 @@ func (w *world) command(t testing.TB, script string) *osexec.Cmd {
 	cmd := osexec.CommandContext(t.Context(), "sh", "-c", script)
 	cmd.Dir = dir
 	cmd.Env = []string{
-		asClient + "=1", "PATH=" + dir + ":" + os.Getenv("PATH"), "DATABASE_URL=" + w.url, "NATS_URL=" + s.URL, "NATS_NKEY=" + s.SeedFile, "HOME=" + dir,
+		asClient + "=1", "PATH=" + dir + ":" + os.Getenv("PATH"), "DATABASE_URL=" + w.url, "NATS_URL=" + s.URL, "NATS_NKEY=" + s.SeedFile, "HOME=" + dir, //nolint:forbidigo // for its children
 	}
 	return cmd
 }
@@ -287,11 +288,11 @@ func natsPub(args []string) error {
 	if msg.Data, err = io.ReadAll(os.Stdin); err != nil {
 		return err
 	}
-	key, err := nats.NkeyOptionFromSeed(os.Getenv("NATS_NKEY"))
+	key, err := nats.NkeyOptionFromSeed(os.Getenv("NATS_NKEY")) //nolint:forbidigo // as that tool does
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(os.Getenv("NATS_URL"), key, nats.CustomInboxPrefix(prefix))
+	nc, err := nats.Connect(os.Getenv("NATS_URL"), key, nats.CustomInboxPrefix(prefix)) //nolint:forbidigo // as that tool does
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ type bucket struct {
 	created    time.Time
 	reconnects uint64
 	next       uint64 // sequence
-	secrets    int64
 }
 
 const (

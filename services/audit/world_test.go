@@ -28,13 +28,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProcess) != "" {
-		os.Exit(service.Main("audit", os.Environ(), os.Stderr, func(ctx context.Context, host *service.Host, s Settings) error {
+	if os.Getenv(asProcess) != "" { //nolint:forbidigo // it is a main
+		os.Exit(service.Main("audit", os.Environ(), os.Stderr, func(ctx context.Context, host *service.Host, s Settings) error { //nolint:forbidigo // it is a main
 			s.Intervals = short()
 			return Run(ctx, host, s)
 		}))
 	}
-	if os.Getenv(asClient) != "" {
+	if os.Getenv(asClient) != "" { //nolint:forbidigo // it is a main
 		if err := natsPub(os.Args[1:]); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

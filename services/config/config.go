@@ -73,8 +73,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	running.Go(func() { a.lookout.run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
 	running.Go(func() { a.journal.Run(behind) })
-	closeTrail := a.openTrail(ctx)
-	defer closeTrail()
+	defer a.trail.Start(ctx, trailGrace)() // after the journal has ended
 	host.Health.Set(a.check)
 
 	err = web.Serve(ctx, listener, a.handler(), web.Settings{Drain: s.Drain})
@@ -85,6 +84,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	running.Wait()
 	return errors.Join(err, <-listing)
 }
+
+// trailGrace is how long records may take to go out at the end.
+const trailGrace = 2 * time.Second
 
 // newAPI puts together what the API decides with.
 func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.JetStream) (*api, error) {
@@ -122,20 +124,4 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	return a, nil
-}
-
-// openTrail has records go out, also those that are made while everything else ends; the function that is given waits
-// until the last is out, for a while.
-func (a *api) openTrail(ctx context.Context) (closeIt func()) {
-	const grace = 2 * time.Second
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		a.trail.Run(ctx, grace)
-	}()
-	return func() {
-		stop()
-		<-ended
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 )
@@ -18,7 +19,7 @@ import (
 const (
 	reasonSignedIn  = "signed_in"
 	reasonNoToken   = "no_token"
-	reasonBadToken  = "bad_token" //nolint:gosec // a reason, not a token
+	reasonBadToken  = "bad_token"
 	reasonWrongRole = "wrong_role"
 	reasonLockedOut = "locked_out"
 )
@@ -149,7 +150,7 @@ func (j *Journal) turnedAway(r *http.Request, who Admin, err error) {
 
 // reasonOf gives why somebody was refused; none: it was not for who they are.
 func reasonOf(r *http.Request, err error) string {
-	switch fault.CodeOf(err) { //nolint:exhaustive // the others are no refusals
+	switch fault.CodeOf(err) {
 	case fault.Unauthenticated:
 		if bearer(r) == "" {
 			return reasonNoToken
@@ -226,7 +227,7 @@ func (j *Journal) post(ctx context.Context, record *auditv1.Record) {
 // recordOf gives what every record of an admin has.
 func (j *Journal) recordOf(r *http.Request, who Admin, kind, reason string) *auditv1.Record {
 	record := &auditv1.Record{
-		Kind: kind, Reason: reason, Time: uint64(time.Now().UnixNano()), Outcome: "completed", Credential: "admin_token", //nolint:gosec // after 1970
+		Kind: kind, Reason: reason, Time: uint64(time.Now().UnixNano()), Outcome: "completed", Credential: "admin_token",
 		User: who.Name, Method: r.Method, Path: r.URL.Path, ClientIp: who.Address, ClientIpSource: "peer", UserAgent: r.UserAgent(),
 	}
 	if j.opts.RequestID != nil {

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"google.golang.org/protobuf/proto"
 
-	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/fault"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
 const (
@@ -60,7 +61,7 @@ type parcel struct {
 func NewRecorder(js jetstream.JetStream, log *slog.Logger, name string) *Recorder {
 	return &Recorder{
 		js: js, log: log, name: name, wake: make(chan struct{}, 1),
-		epoch: uint64(time.Now().UnixNano()), //nolint:gosec // after 1970
+		epoch: uint64(time.Now().UnixNano()),
 	}
 }
 
@@ -101,7 +102,7 @@ func (r *Recorder) Post(record *auditv1.Record) error {
 func newEntry(record *auditv1.Record) (*entry, error) {
 	record = proto.CloneOf(record)
 	if record.GetTime() == 0 {
-		record.Time = uint64(time.Now().UnixNano()) //nolint:gosec // after 1970
+		record.Time = uint64(time.Now().UnixNano())
 	}
 	Clean(record)
 	encoded, err := Encode(nil, record)
@@ -156,9 +157,24 @@ func (r *Recorder) Run(ctx context.Context, grace time.Duration) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	for !r.empty() && ship(last) { //nolint:revive // all is in the condition
+	for !r.empty() && ship(last) {
 	}
 	r.close(last)
+}
+
+// Start runs it in the background, also after ctx has ended, until the function that it gives is called; that one
+// returns once Run has. So what is recorded while a process ends is not forgotten.
+func (r *Recorder) Start(ctx context.Context, grace time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.Run(ctx, grace)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // pack makes a parcel of the first of what waits; nil when nothing does.

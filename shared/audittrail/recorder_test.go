@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
-	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
@@ -47,10 +47,7 @@ func start(t testing.TB, n *testkit.NATS, grace time.Duration) *recorder {
 		t.Fatal(err)
 	}
 	r := &recorder{Recorder: audittrail.NewRecorder(js, testkit.Logger(t), audittrail.FromConfig), wire: w}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan struct{})
-	go func() { r.Run(ctx, grace); close(ended) }()
-	r.stop = func() { cancel(); <-ended }
+	r.stop = r.Start(t.Context(), grace)
 	t.Cleanup(r.stop)
 	return r
 }
