@@ -35,34 +35,33 @@ func TestCommitsThroughKills(t *testing.T) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		for i := range 500 {
+		for range 500 { // slowly, so that it goes on through all the kills
 			c.some(1, "under fire")
-			if i%10 == 0 {
-				wait(t.Context(), 20*time.Millisecond)
-			}
+			wait(t.Context(), 10*time.Millisecond)
 		}
 	}()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	kills := 0
-	for done := false; !done || kills < 12; kills++ {
+	var seen []int // commits in the trail after each kill
+	for done := false; !done; {
 		cmd := w.process(t)
 		wait(t.Context(), time.Duration(50+random.IntN(600))*time.Millisecond)
-		if kills%3 == 1 {
+		if len(seen)%3 == 1 {
 			w.nats.Stop()
 			wait(t.Context(), time.Duration(random.IntN(200))*time.Millisecond)
 			w.nats.Start(t)
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		seen = append(seen, w.commits(t))
 		select {
 		case <-written:
 			done = true
 		default:
 		}
 	}
-	t.Logf("%d kills, %d commits in the trail at the last", kills, w.commits(t))
+	t.Logf("killed %d times, with so many commits in the trail: %v", len(seen), seen)
 	w.start(t)
 	w.awaitCommits(t, 500)
 	w.awaitCopied(t, c.at)
