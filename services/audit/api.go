@@ -87,3 +87,6 @@ func (a *api) enter(ctx context.Context) error {
 		return fault.Wrap(fault.Unavailable, "no longer waited for", ctx.Err())
 	}
 }
+
+// requestID gives the id that whoever handed a request on has given it, such as config; there may be none.
+func requestID(r *http.Request) string { return r.Header.Get("X-Request-Id") }

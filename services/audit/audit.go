@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -16,7 +18,6 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -31,7 +32,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if s.DatabaseURL == "" {
 		return errors.New("no database: set GATEHOUSE_DATABASE_URL")
 	}
-	writing, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit", MaxConns: 2})
+	writing, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit", MaxConns: 3})
 	if err != nil {
 		return fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
 	}
@@ -54,36 +55,41 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return err
 	}
-	status := &status{role: roleStarting}
+	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
+	follower := configlog.NewFollower(host.Log, events, configlog.Options{Repair: configlog.RepairFrom(nc)})
+	status := &status{role: roleStarting, followed: follower.Snapshot}
 	meters := newMeters(host.Metrics, status)
-	follower := followConfig(host, nc, js, s)
 	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
 	in := &ingest{
 		log: host.Log, js: js, pool: writing, databaseURL: s.DatabaseURL, every: s.Intervals,
 		partitionRows: s.PartitionRows, status: status, meters: meters,
+		second: &second{
+			log: host.Log, js: js, pool: writing, events: events, repair: configlog.RepairFrom(nc), every: s.Intervals, status: status,
+		},
 	}
 	a := &api{
 		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
 		archive: &archive{pool: reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
 	}
-	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot)
+	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
+	journal := adminauth.NewJournal(host.Log, trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
+	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot, journal)
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "audit listens", slog.String("address", listener.Addr().String()))
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var work sync.WaitGroup
 	work.Go(func() { follower.Run(running) })
 	work.Go(func() { in.run(running) })
+	work.Go(func() { journal.Run(running) })
+	defer trail.Start(ctx, trailGrace)() // after all who write to it have ended
 	err = web.Serve(running, listener, a.routes(auth), web.Settings{})
 	stop()
 	work.Wait()
 	return err
 }
 
-// followConfig follows the configuration log, for the admins in it.
-func followConfig(host *service.Host, nc *nats.Conn, js jetstream.JetStream, s Settings) *configlog.Follower {
-	log := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
-	return configlog.NewFollower(host.Log, log, configlog.Options{Repair: configlog.RepairFrom(nc)})
-}
+// trailGrace is how long records of this service's own may take to go out at the end.
+const trailGrace = 2 * time.Second
 
 func listen(ctx context.Context, s Settings) (net.Listener, error) {
 	if s.Listener != nil {

@@ -2,9 +2,13 @@
 // the gateways what is there for good, and answers searches.
 //
 //	in    stream AUDIT, audit.in.<gateway>             audit.v1.Batch: records of one gateway, numbered without a gap
+//	      stream CONFIG, bucket SECRETS                every commit and every sealed secret, for the second copy
 //	out   audit.committed.<gateway>                    audit.v1.Committed: up to which number all is kept
+//	      audit.in.audit                               who signs in here and who is refused (adminauth.Journal)
+//	      audit.in.config-log                          a record of each commit, by way of the stream like all others
 //	      GET /api/v1/audit/events                     searches of admins and auditors, JSON
-//	keeps Postgres, schema audit; view audit.events    one row a call (the SQL is in migrations)
+//	keeps Postgres, schema audit; view audit.events    one row a call, audit.actions what is none (the SQL is in migrations)
+//	      audit.config_commit, audit.sealed_secret     the second copy of the configuration, to restore it from
 //
 // Nothing is missing and nothing is there twice, because the rows and the place in the stream they came from are one
 // transaction: one consumer at a time (an advisory lock) reads the stream from that place, and a transaction that
@@ -20,6 +24,13 @@
 //
 // A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
 // ascending order resume is given too, also at the end: it finds what is stored later.
+//
+// The active consumer follows the configuration log too. A commit is stored with the record it makes, in one
+// transaction; the record is sent until the trail has it, always the same under the same number, which is the
+// commit's sequence. So every commit is in the trail once, whatever is killed and however long nobody followed. A
+// history of the log is named by its hashes, not by its stream: one that is put back into a new stream is the same
+// one and goes on, another one is copied beside it, and neither touches the other. Sealed secrets open for
+// introspection, the gateways and the recovery key; this service has none of the three, nor has its database.
 //
 // # When something is gone, or wrong
 //
@@ -44,5 +55,15 @@
 //	stream seems restored     not read for 12 s, in which it is asked again: a lagging leader sets no cursor back
 //	messages gone from it     logged, counted, gone around; they show as holes and are asked for
 //	search slow, or too many  503 after 5 s a statement, 429; ingest has connections of its own
-//	configuration log away    known admins stay; at start only the first admin can search, others get 503
+//	configuration log away    known admins stay; at start only the first admin can search, others get 503; nothing is
+//	                          copied, config_copy in health says so, calls go on
+//	copy behind (Postgres     config_copy_lag counts the commits; made up for when it is back; nothing else can make it
+//	away, or nobody active)   lag
+//	configuration log damaged what the stream no longer has is asked of config, held against the chain and copied
+//	log cut, or made anew     the copy stays as it is and waits for the log to hold all of it again
+//	log holds another history logged; copied beside the old one, its commits behind what both share are recorded
+//	commit of a newer version copied as it is, recorded with the types of its facts; one that is no commit too
+//	bucket of secrets away    commits are copied and recorded, health says that secrets are not
+//	sign-in not recorded      NATS away: searches are answered all the same, after 500 ms; recorded when it is back
+//	record of a commit lost   (AUDIT made anew) sent again from the database after a minute
 package audit

@@ -14,12 +14,13 @@ import (
 type ingest struct {
 	log           *slog.Logger
 	js            jetstream.JetStream
-	pool          *pgxpool.Pool // of two connections: the active consumer's, and the one that indexes
+	pool          *pgxpool.Pool // of three connections: the active consumer's, the one that indexes, and second's
 	databaseURL   string
 	every         Intervals
 	partitionRows int64
 	status        *status
 	meters        *meters
+	second        *second
 }
 
 // run consumes until ctx ends, and then what the stream still holds, for a while. Whatever goes wrong is tried

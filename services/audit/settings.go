@@ -21,6 +21,9 @@ type Settings struct {
 	Listen string `env:"AUDIT_LISTEN" envDefault:"127.0.0.1:8083"`
 	// AdminToken is the first admin's token; empty: what the suite wrote to DataDir/admin-token, if it did.
 	AdminToken string `env:"ADMIN_TOKEN"`
+	// SignInEvery is after how long an admin who goes on is recorded as signing in again; default 15 min, negative:
+	// never.
+	SignInEvery time.Duration `env:"ADMIN_SIGN_IN_EVERY"`
 	// DataDir is where admin-token is looked for. Nothing is written there.
 	DataDir string `env:"DATA_DIR" envDefault:"data"`
 	// SearchTimeout bounds one statement of a search in the database.
@@ -66,6 +69,8 @@ type Intervals struct {
 	Seal time.Duration
 	// Log is how often the configuration log is held against what we have of it; default 1 s.
 	Log time.Duration
+	// Resend is how long to wait for a record of a commit to be in the trail before it is sent again; default 1 min.
+	Resend time.Duration
 }
 
 func (s Settings) withDefaults() Settings {
@@ -87,6 +92,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.Intervals.Search, 2 * time.Second},
 		{&s.Intervals.Seal, 5 * time.Second},
 		{&s.Intervals.Log, time.Second},
+		{&s.Intervals.Resend, time.Minute},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.zero

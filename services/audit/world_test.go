@@ -27,7 +27,34 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProcess) != "" { //nolint:forbidigo // it is a main
+		os.Exit(service.Main("audit", os.Environ(), os.Stderr, func(ctx context.Context, host *service.Host, s Settings) error { //nolint:forbidigo // it is a main
+			s.Intervals = short()
+			return Run(ctx, host, s)
+		}))
+	}
+	if os.Getenv(asClient) != "" { //nolint:forbidigo // it is a main
+		if err := natsPub(os.Args[1:]); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// asProcess is the variable that makes the test's binary the service, for tests that kill it.
+const asProcess = "GATEHOUSE_TEST_AS_PROCESS"
+
+// short are intervals for tests.
+func short() Intervals {
+	return Intervals{
+		Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Doubt: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
+		Standby: 50 * time.Millisecond, Retry: 100 * time.Millisecond, Attempt: time.Second, Transaction: 10 * time.Second,
+		Drain: 5 * time.Second, Seal: 20 * time.Millisecond, Log: 100 * time.Millisecond, Resend: 2 * time.Second,
+	}
+}
 
 const adminToken = "first-admin"
 
@@ -61,11 +88,7 @@ func (w *world) start(t testing.TB, change ...func(*Settings)) *instance {
 	}
 	s := Settings{
 		DatabaseURL: w.url, AdminToken: adminToken, Settings: w.nats.Settings(topology.Audit), Listener: listener,
-		Intervals: Intervals{
-			Poll: 2 * time.Millisecond, Gather: 5 * time.Millisecond, Check: 50 * time.Millisecond, Doubt: 50 * time.Millisecond, Marks: 100 * time.Millisecond,
-			Standby: 50 * time.Millisecond, Retry: 100 * time.Millisecond, Attempt: time.Second, Transaction: 10 * time.Second,
-			Drain: 5 * time.Second, Seal: 20 * time.Millisecond, Log: 100 * time.Millisecond,
-		},
+		Intervals: short(), SignInEvery: -1,
 	}
 	for _, c := range change {
 		c(&s)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
@@ -38,6 +39,8 @@ type api struct {
 	gateways  *gateways.Tracker
 	lookout   *lookout
 	auth      *adminauth.Auth
+	journal   *adminauth.Journal
+	trail     *audittrail.Recorder
 	metrics   *metrics
 	transport *http.Transport
 	turn      chan struct{}   // held by who makes a change

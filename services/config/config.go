@@ -12,6 +12,7 @@ import (
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
@@ -71,6 +72,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	listing := make(chan error, 1)
 	running.Go(func() { a.lookout.run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
+	running.Go(func() { a.journal.Run(behind) })
+	defer a.trail.Start(ctx, trailGrace)() // after the journal has ended
 	host.Health.Set(a.check)
 
 	err = web.Serve(ctx, listener, a.handler(), web.Settings{Drain: s.Drain})
@@ -81,6 +84,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	running.Wait()
 	return errors.Join(err, <-listing)
 }
+
+// trailGrace is how long records may take to go out at the end.
+const trailGrace = 2 * time.Second
 
 // newAPI puts together what the API decides with.
 func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.JetStream) (*api, error) {
@@ -109,8 +115,10 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state,
 			ListedFor: func() time.Duration { return s.limits(stale.at(time.Now(), enlisted)).GatewayTTL },
 		}),
-		auth: adminauth.New(host.Log, s.AdminToken, follower.Snapshot),
+		trail: audittrail.NewRecorder(js, host.Log, audittrail.FromConfig),
 	}
+	a.journal = adminauth.NewJournal(host.Log, a.trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
+	a.auth = adminauth.New(host.Log, s.AdminToken, follower.Snapshot, a.journal)
 	a.lookout = &lookout{api: a}
 	if a.metrics, err = newMetrics(host.Metrics, a); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)

@@ -1,6 +1,9 @@
 // Package config is the service that decides what a valid change of the configuration is: a command comes in,
 // facts go out, as one commit of the log or not at all.
 //
+// Who uses the admin API, and who is refused, goes to the audit trail (adminauth.Journal); what they change goes there
+// from the log itself, by the audit service.
+//
 // In: the admin API under /api/v1 (openapi.yaml), documents in JSON or YAML; requests config.v1.readlog over
 // NATS; the gateways' beats. Out: commits in stream CONFIG, sealed secrets in bucket SECRETS. It keeps nothing
 // else: at start it folds the log from the first commit, and holds every commit in memory for history, for
@@ -17,6 +20,8 @@
 //	NATS away at start          the API answers 503, not ready; goes on by itself           TestNATSAwayAtStart
 //	NATS away later             GET answers the last good configuration, changes 503        TestNATSAwayLater
 //	Postgres or audit away      nothing here needs them; audit/* answers 503                TestAuditAway
+//	stream AUDIT away or full   nobody is refused: a sign-in is awaited for 500 ms, then   TestTrailAway
+//	                            recorded later; a change is in the log, and so in the trail
 //	stream cut or made anew     missing commits are put back byte for byte, and loudly      TestHealsACutStream
 //	log forked                  changes 503 and it is named; GET goes on                    TestForkedLog
 //	log lost or rewound, and    changes 409 another_history (or by force=fork); GET goes on     TestALogThatWasLost

@@ -50,7 +50,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 			want = append(want, strings.ToUpper(method)+" "+path)
 		}
 	}
-	a := &api{auth: adminauth.New(testkit.Logger(t), adminauth.Digest{}, nil)}
+	a := &api{auth: adminauth.New(testkit.Logger(t), adminauth.Digest{}, nil, nil)}
 	router := chi.NewRouter()
 	a.routes(router)
 	var got []string

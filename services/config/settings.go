@@ -30,6 +30,9 @@ type Settings struct {
 	// AdminToken is the first admin's token, of which only the digest is kept; none: DataDir/admin-token is
 	// read, or made. Several instances, and the audit service, want the same.
 	AdminToken adminauth.Digest `env:"ADMIN_TOKEN"`
+	// SignInEvery is after how long an admin who goes on is recorded as signing in again; default 15 min, negative:
+	// never.
+	SignInEvery time.Duration `env:"ADMIN_SIGN_IN_EVERY"`
 	// DataDir is the installation's folder.
 	DataDir string `env:"DATA_DIR"`
 	// Terminal is where a first admin's token that was made is shown, this once and not in the log; default

@@ -42,7 +42,7 @@ Paste these into another terminal:
    curl -si -H "Authorization: Bearer wrong" GATEWAY/rest/api/2/myself
 
 4. Both are in the audit trail (a record takes about a tenth of a second to get there):
-   sleep 1; curl -s -H AUTH 'ADMIN/api/v1/audit/events?limit=2'
+   sleep 1; curl -s -H AUTH 'ADMIN/api/v1/audit/events?kind=call&limit=2'
 
 5. Switch OAuth tokens off; the next call obeys (put true back the same way):
    FILE=$(mktemp); ETAG=$(curl -s -o $FILE -w '%header{etag}' -H AUTH ADMIN/api/v1/config)

@@ -41,12 +41,14 @@ type Auth struct {
 	bootstrap Digest
 	snapshot  func() *configlog.Snapshot
 	guesses   *guesses
+	journal   *Journal
 }
 
 // New gives the admins of an installation. bootstrap is the Hash of the first admin's token, zero for none;
-// snapshot gives the configuration now, or nil when it was never loaded.
-func New(log *slog.Logger, bootstrap Digest, snapshot func() *configlog.Snapshot) *Auth {
-	return &Auth{log: log, bootstrap: bootstrap, snapshot: snapshot, guesses: newGuesses()}
+// snapshot gives the configuration now, or nil when it was never loaded. journal is told who came and who was refused;
+// nil: nobody is.
+func New(log *slog.Logger, bootstrap Digest, snapshot func() *configlog.Snapshot, journal *Journal) *Auth {
+	return &Auth{log: log, bootstrap: bootstrap, snapshot: snapshot, guesses: newGuesses(), journal: journal}
 }
 
 // Middleware lets through who has one of the roles (none named: any role) and puts them into the request's
@@ -59,9 +61,11 @@ func (a *Auth) Middleware(roles ...string) func(http.Handler) http.Handler {
 				err = fault.Newf(fault.Forbidden, "the role %s may not do this", who.Role)
 			}
 			if err != nil {
+				a.journal.turnedAway(r, who, err)
 				refuse(w, err)
 				return
 			}
+			a.journal.came(r, who)
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, who)))
 		})
 	}
@@ -91,14 +95,13 @@ func (a *Auth) authenticate(r *http.Request) (Admin, error) {
 	if err != nil {
 		address = r.RemoteAddr
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	token = strings.TrimSpace(token)
-	if token == "" || !strings.EqualFold(scheme, "Bearer") {
-		return Admin{}, fault.New(fault.Unauthenticated, "an admin token is wanted: Authorization: Bearer …")
+	token := bearer(r)
+	if token == "" {
+		return Admin{Address: address}, fault.New(fault.Unauthenticated, "an admin token is wanted: Authorization: Bearer …")
 	}
 	now := time.Now()
 	if !WellFormed(token) && a.guesses.spent(address, now) {
-		return Admin{}, fault.New(fault.Limited, "too many wrong tokens from this address")
+		return Admin{Address: address}, fault.New(fault.Limited, "too many wrong tokens from this address")
 	}
 	who, err := a.lookup(Hash(token), now)
 	who.Address = address
@@ -107,6 +110,15 @@ func (a *Auth) authenticate(r *http.Request) (Admin, error) {
 			slog.String("method", r.Method), slog.String("path", r.URL.Path))
 	}
 	return who, err
+}
+
+// bearer gives the token of a request; none: empty.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
 }
 
 // lookup compares with every token there is, so that the time taken does not depend on which one it is.

@@ -17,7 +17,7 @@ import (
 )
 
 func Example() {
-	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("let-me-in"), func() *configlog.Snapshot { return nil })
+	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("let-me-in"), func() *configlog.Snapshot { return nil }, nil)
 	who := auth.Middleware(adminauth.RoleAdmin)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		fmt.Println(adminauth.From(r.Context()).Name)
 	}))
@@ -56,7 +56,7 @@ func TestMiddleware(t *testing.T) {
 		configlog.AdminToken{Name: "tom", Role: adminauth.RoleTokenManager, SHA256: adminauth.Hash(manager)},
 	)
 	var log bytes.Buffer
-	auth := adminauth.New(slog.New(slog.NewTextHandler(&log, nil)), adminauth.Hash("first"), snapshot)
+	auth := adminauth.New(slog.New(slog.NewTextHandler(&log, nil)), adminauth.Hash("first"), snapshot, nil)
 	var got adminauth.Admin
 	h := auth.Middleware(adminauth.RoleAdmin, adminauth.RoleAuditor)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = adminauth.From(r.Context())
@@ -97,7 +97,7 @@ func TestGuessingIsBounded(t *testing.T) {
 	t.Parallel()
 	good := adminauth.NewToken()
 	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("first"),
-		snapshotWith(configlog.AdminToken{Name: "a", Role: adminauth.RoleAdmin, SHA256: adminauth.Hash(good)}))
+		snapshotWith(configlog.AdminToken{Name: "a", Role: adminauth.RoleAdmin, SHA256: adminauth.Hash(good)}), nil)
 	h := auth.Middleware()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	limited := 0
 	for i := range 100 {
@@ -125,7 +125,7 @@ func TestGuessingIsBounded(t *testing.T) {
 
 func TestManyAddressesStayBounded(t *testing.T) {
 	t.Parallel()
-	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("first"), snapshotWith())
+	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("first"), snapshotWith(), nil)
 	h := auth.Middleware()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for i := range 10_000 {
 		if w := call(h, fmt.Sprintf("10.1.%d.%d:1", i/250, i%250), "Bearer x"); w.Code != 401 {
@@ -136,7 +136,7 @@ func TestManyAddressesStayBounded(t *testing.T) {
 
 func TestBeforeTheConfigurationIsLoaded(t *testing.T) {
 	t.Parallel()
-	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("first"), func() *configlog.Snapshot { return nil })
+	auth := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash("first"), func() *configlog.Snapshot { return nil }, nil)
 	h := auth.Middleware()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	if w := call(h, "192.0.2.8:1", "Bearer first"); w.Code != 200 {
 		t.Errorf("bootstrap: %d", w.Code)
@@ -144,7 +144,7 @@ func TestBeforeTheConfigurationIsLoaded(t *testing.T) {
 	if w := call(h, "192.0.2.8:1", "Bearer "+adminauth.NewToken()); w.Code != 503 {
 		t.Errorf("another: %d", w.Code)
 	}
-	none := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash(""), snapshotWith())
+	none := adminauth.New(slog.New(slog.DiscardHandler), adminauth.Hash(""), snapshotWith(), nil)
 	if w := call(none.Middleware()(h), "192.0.2.8:1", "Bearer x"); w.Code != 401 {
 		t.Errorf("no bootstrap token: %d", w.Code)
 	}

@@ -1,5 +1,7 @@
 package audittrail
 
+import "github.com/gatehouse-suite/gatehouse/shared/topology"
+
 // Kinds of record beside calls, which have none. The text is part of the trail: it never changes, and a new meaning
 // is a new one.
 const (
@@ -24,11 +26,11 @@ const (
 // Names that stand in the trail where a gateway's id does, for what no gateway writes. No gateway may have one.
 const (
 	// FromLog are commits of the configuration log: the epoch is when the log was made, the number the commit's.
-	FromLog = "config-log"
+	FromLog = topology.AuditFromLog
 	// FromConfig and FromAudit are the services of that name: an epoch a process.
-	FromConfig = "config"
-	FromAudit  = "audit"
+	FromConfig = topology.AuditFromConfig
+	FromAudit  = topology.AuditFromAudit
 )
 
 // Reserved tells whether a name is taken, so that no gateway may have it.
-func Reserved(name string) bool { return name == FromLog || name == FromConfig || name == FromAudit }
+func Reserved(name string) bool { return topology.Reserved(name) }

@@ -61,6 +61,9 @@ func usersOf(keysDir string, gateways []string) ([]topology.Service, error) {
 	users := slices.DeleteFunc(topology.Services(), func(s topology.Service) bool { return s == topology.Gateway })
 	users = append(users, topology.Operator)
 	for _, id := range gateways {
+		if topology.Reserved(id) {
+			return nil, fmt.Errorf("gateway id %q: the audit trail calls something else so", id)
+		}
 		if _, ok := topology.GatewayID(topology.GatewayUser(id)); !ok {
 			return nil, fmt.Errorf("gateway id %q: letters, digits, - and _ only, at most 64", id)
 		}

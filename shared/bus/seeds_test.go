@@ -93,12 +93,13 @@ func TestAGatewayKnowsItselfByItsKey(t *testing.T) {
 	for file, want := range map[string]string{
 		bus.SeedFile("keys", topology.GatewayUser("eu-1")): "eu-1", bus.SeedFile("keys", topology.Gateway): "",
 		bus.SeedFile("keys", topology.Audit): "", "": "", "gateway.*.nk": "", "gateway.a.b.nk": "",
+		"gateway.config.nk": "", "gateway.config-log.nk": "", "gateway.audit.nk": "", "gateway.config-logs.nk": "config-logs",
 	} {
 		if got := bus.GatewayOf(file); got != want {
 			t.Errorf("%s is of %q, want %q", file, got, want)
 		}
 	}
-	for _, id := range []string{"", "*", ">", "a.b", "a/b", strings.Repeat("x", 65)} {
+	for _, id := range []string{"", "*", ">", "a.b", "a/b", strings.Repeat("x", 65), "config", "audit", "config-log"} {
 		if _, err := bus.InitSeeds(t.TempDir(), id); err == nil {
 			t.Errorf("%q got a key", id)
 		}

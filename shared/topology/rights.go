@@ -29,10 +29,16 @@ func Services() []Service { return []Service{Config, Introspection, Gateway, Rat
 // GatewayUser names the user of one gateway, which may speak for itself alone.
 func GatewayUser(id string) Service { return Gateway + "." + Service(id) }
 
-// GatewayID gives the id of the gateway that a user is, if it is one. An id is a token of subjects.
+// GatewayID gives the id of the gateway that a user is, if it is one. An id is a token of subjects, and none of those
+// that are Reserved.
 func GatewayID(s Service) (id string, ok bool) {
 	id, ok = strings.CutPrefix(string(s), string(Gateway)+".")
-	return id, ok && regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(id)
+	return id, ok && regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(id) && !Reserved(id)
+}
+
+// Reserved tells whether a name stands in the audit trail where a gateway's id does, so that no gateway may have it.
+func Reserved(name string) bool {
+	return name == AuditFromLog || name == AuditFromConfig || name == AuditFromAudit
 }
 
 // Users gives those of some users that have rights, in an order that stays.
@@ -69,7 +75,7 @@ func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
 	switch s {
 	case Config:
-		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>")
+		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig))
 		r.Publish = append(r.Publish, ensureStreams()...)
 		r.Publish = append(r.Publish, readStream(StreamConfig)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
@@ -89,8 +95,9 @@ func RightsOf(s Service) Rights {
 		r = answers(r)
 	case Audit:
 		r = readsConfig(r)
-		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit)
+		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit, AuditIn(AuditFromAudit), AuditIn(AuditFromLog))
 		r.Publish = append(r.Publish, readStream(StreamAudit)...)
+		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...) // to copy them: it has no key that opens one
 	case Operator:
 		r.Publish = append(r.Publish, "$JS.API.>", "$JS.SNAPSHOT.>", "$SRV.>")
 		r.Subscribe = append(r.Subscribe, "$JS.EVENT.ADVISORY.>")

@@ -35,8 +35,8 @@ var (
 	config   = []topology.Service{topology.Config}
 	gateway  = []topology.Service{topology.Gateway}
 	audit    = []topology.Service{topology.Audit}
-	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit} // of configuration
-	openers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway}
+	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit}                  // of configuration
+	copiers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway, topology.Audit} // of sealed secrets
 	answered = []topology.Service{topology.Config, topology.Introspection, topology.RateLimit}
 	counting = []topology.Service{topology.RateLimit}
 )
@@ -49,6 +49,9 @@ func mayPublish() map[string][]topology.Service {
 		"$KV.GATEWAYS.g1":                    gateway,
 		"gateways.v1.beat.g1":                gateway,
 		"audit.in.g1":                        gateway,
+		"audit.in.config":                    append(config, gateway...), // the kind may, no gateway does: see below
+		"audit.in.config-log":                append(audit, gateway...),
+		"audit.in.audit":                     append(audit, gateway...),
 		"audit.committed.g1":                 audit,
 		"rate.t.c0ffee.60.1":                 counting,
 		"identity.v1.introspect":             gateway,
@@ -57,7 +60,7 @@ func mayPublish() map[string][]topology.Service {
 		"config.v1.readlog":                  readers,
 		"$JS.API.STREAM.MSG.GET.CONFIG":      append(config, readers...),
 		"$JS.API.DIRECT.GET.CONFIG":          append(config, readers...),
-		"$JS.API.STREAM.MSG.GET.KV_SECRETS":  openers,
+		"$JS.API.STREAM.MSG.GET.KV_SECRETS":  copiers,
 		"$JS.API.STREAM.MSG.GET.KV_GATEWAYS": config,
 		"$JS.API.STREAM.MSG.GET.AUDIT":       audit,
 		"$JS.API.DIRECT.GET.AUDIT":           audit,
@@ -297,6 +300,7 @@ func TestAGatewaySpeaksForItselfAlone(t *testing.T) {
 	nc.SetErrorHandler(nil) // what is refused here is refused on purpose
 	for subject, allowed := range map[string]bool{
 		topology.AuditIn("g1"): true, topology.GatewayBeat("g1"): true, "$KV.GATEWAYS.g1": true, topology.WhoAmI: true, topology.Reserve: true,
+		topology.AuditIn("config"): false, topology.AuditIn("audit"): false, topology.AuditIn("config-log"): false,
 		topology.AuditIn("g2"): false, topology.GatewayBeat("g2"): false, "$KV.GATEWAYS.g2": false, "$KV.GATEWAYS.g1.x": false,
 		topology.Inbox(topology.GatewayUser("g2")) + ".x": false,
 	} {
@@ -499,5 +503,17 @@ func TestAServerReadsTheConfAsTheEmbeddedOneIsTold(t *testing.T) {
 	}
 	if diff := cmp.Diff(rights(broker.Users(public)), rights(opts.Nkeys)); diff != "" || len(opts.Nkeys) != len(public) {
 		t.Fatalf("(-embedded +file):\n%s", diff)
+	}
+}
+
+func TestNoGatewayIsCalledAsSomethingElseInTheTrail(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{topology.AuditFromLog, topology.AuditFromConfig, topology.AuditFromAudit} {
+		if id, ok := topology.GatewayID(topology.GatewayUser(name)); ok {
+			t.Errorf("%s is a gateway's id", id)
+		}
+		if r := topology.RightsOf(topology.GatewayUser(name)); len(r.Publish) != 0 {
+			t.Errorf("a gateway called %s may publish %v", name, r.Publish)
+		}
 	}
 }

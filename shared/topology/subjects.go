@@ -42,7 +42,14 @@ func ConfigLog() eventlog.Stream {
 	return eventlog.Stream{Name: StreamConfig, Subject: "log.config", Live: "live.config"}
 }
 
-// AuditIn is the subject a gateway publishes its audit batches on.
+// Names that stand in the audit trail where a gateway's id does, for what no gateway writes; see audittrail.FromLog.
+const (
+	AuditFromLog    = "config-log"
+	AuditFromConfig = "config"
+	AuditFromAudit  = "audit"
+)
+
+// AuditIn is the subject a gateway, or one of the names above, publishes its audit batches on.
 func AuditIn(gateway string) string { return "audit.in." + gateway }
 
 // GatewayBeat is the subject a gateway says on how it is; "*" for all of them.

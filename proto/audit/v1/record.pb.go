@@ -170,7 +170,7 @@ type Record struct {
 	// How client_ip was found: "peer", or the name of the header it was in.
 	ClientIpSource string `protobuf:"bytes,30,opt,name=client_ip_source,json=clientIpSource,proto3" json:"client_ip_source,omitempty"`
 	// What this is a record of; empty: a call. Else something that somebody did to the installation, such as
-	// config.committed: the list is in docs/reference/audit.md. user is who.
+	// config.committed: the list is in docs/reference/audit-actions.md. user is who.
 	Kind string `protobuf:"bytes,31,opt,name=kind,proto3" json:"kind,omitempty"`
 	// JSON: what was changed, or what was asked for.
 	Change string `protobuf:"bytes,32,opt,name=change,proto3" json:"change,omitempty"`
