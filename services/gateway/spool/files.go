@@ -142,11 +142,10 @@ func (f *files) cut(needed uint64) error {
 
 // clear removes everything; places go on behind it.
 func (f *files) clear() error {
-	old := slices.Clone(f.firsts)
-	if int64(f.end) == int64(old[len(old)-1]) { //nolint:gosec // an empty file stays
-		old = old[:len(old)-1]
-	} else if err := f.begin(); err != nil {
-		return err
+	if newest := f.firsts[len(f.firsts)-1]; newest < f.end { // an empty one stays
+		if err := f.begin(); err != nil {
+			return err
+		}
 	}
 	return f.cut(f.end)
 }

@@ -99,16 +99,16 @@ func (s *Spool) torn(at uint64) bool {
 	if !s.files.last(at) {
 		return false
 	}
-	_, _, next, err := s.read(s.files, at)
-	for next > at && next < s.files.end {
-		at = next
-		var decision []byte
-		var e numbered
-		if decision, e, next, err = s.read(s.files, at); err == nil && (decision != nil || e.whole()) {
+	for {
+		decision, e, next, err := s.read(s.files, at)
+		if err == nil && (decision != nil || e.whole()) {
 			return false
 		}
+		if next <= at || next >= s.files.end {
+			return true
+		}
+		at = next
 	}
-	return true
 }
 
 // cutOff takes away what was not wholly written when the process was killed or the power failed.
