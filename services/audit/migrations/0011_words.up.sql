@@ -8,7 +8,7 @@ BEGIN
 			('id', 'order in the trail; dense, given when the record is stored, never given twice'),
 			('time', 'when the call was received, or when it was done; UTC, to the microsecond'),
 			('kind', 'call, or what was done to the installation'),
-			('request_id', 'X-Request-Id of the reply; the node got it too'),
+			('request_id', 'X-Gatehouse-Request-Id of the reply; the node got it too'),
 			('site', 'id of the site in the configuration; empty: the call was for none'),
 			('gateway', 'id of the gateway'),
 			('source', 'which service recorded it: config, config-log, audit, or the id of a gateway'),
