@@ -19,6 +19,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
 )
 
 // Run keeps the audit trail until ctx ends, every search it had begun has ended, and what the stream then held is
@@ -57,15 +59,16 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
 	follower := configlog.NewFollower(host.Log, events, configlog.Options{Repair: configlog.RepairFrom(nc)})
-	status := &status{role: roleStarting, followed: follower.Snapshot}
+	second := configcopy.New(configcopy.Options{
+		Log: host.Log, JetStream: js, Pool: writing, Events: events, Repair: configlog.RepairFrom(nc),
+		Attempt: s.Intervals.Attempt, Transaction: s.Intervals.Transaction, Retry: s.Intervals.Retry, Resend: s.Intervals.Resend,
+	})
+	status := &status{role: roleStarting, copied: func() configcopy.Status { return second.Status(sequence(follower.Snapshot())) }}
 	meters := newMeters(host.Metrics, status)
 	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
 	in := &ingest{
 		log: host.Log, js: js, pool: writing, databaseURL: s.DatabaseURL, every: s.Intervals,
-		partitionRows: s.PartitionRows, status: status, meters: meters,
-		second: &second{
-			log: host.Log, js: js, pool: writing, events: events, repair: configlog.RepairFrom(nc), every: s.Intervals, status: status,
-		},
+		partitionRows: s.PartitionRows, status: status, meters: meters, second: second,
 	}
 	a := &api{
 		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
@@ -90,6 +93,14 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 
 // trailGrace is how long records of this service's own may take to go out at the end.
 const trailGrace = 2 * time.Second
+
+// sequence is that of a configuration; none has 0.
+func sequence(s *configlog.Snapshot) uint64 {
+	if s == nil {
+		return 0
+	}
+	return s.State.Seq
+}
 
 func listen(ctx context.Context, s Settings) (net.Listener, error) {
 	if s.Listener != nil {

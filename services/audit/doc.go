@@ -25,12 +25,7 @@
 // A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
 // ascending order resume is given too, also at the end: it finds what is stored later.
 //
-// The active consumer follows the configuration log too. A commit is stored with the record it makes, in one
-// transaction; the record is sent until the trail has it, always the same under the same number, which is the
-// commit's sequence. So every commit is in the trail once, whatever is killed and however long nobody followed. A
-// history of the log is named by its hashes, not by its stream: one that is put back into a new stream is the same
-// one and goes on, another one is copied beside it, and neither touches the other. Sealed secrets open for
-// introspection, the gateways and the recovery key; this service has none of the three, nor has its database.
+// The active consumer keeps the second copy of the configuration too: see package configcopy.
 //
 // # When something is gone, or wrong
 //

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/retry"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
@@ -37,7 +38,7 @@ func TestCommitsThroughKills(t *testing.T) {
 		defer close(written)
 		for range 500 { // slowly, so that it goes on through all the kills
 			c.some(1, "under fire")
-			wait(t.Context(), 10*time.Millisecond)
+			retry.Sleep(t.Context(), 10*time.Millisecond)
 		}
 	}()
 	seed := rand.Uint64()
@@ -46,10 +47,10 @@ func TestCommitsThroughKills(t *testing.T) {
 	var seen []int // commits in the trail after each kill
 	for done := false; !done; {
 		cmd := w.process(t)
-		wait(t.Context(), time.Duration(50+random.IntN(600))*time.Millisecond)
+		retry.Sleep(t.Context(), time.Duration(50+random.IntN(600))*time.Millisecond)
 		if len(seen)%3 == 1 {
 			w.nats.Stop()
-			wait(t.Context(), time.Duration(random.IntN(200))*time.Millisecond)
+			retry.Sleep(t.Context(), time.Duration(random.IntN(200))*time.Millisecond)
 			w.nats.Start(t)
 		}
 		_ = cmd.Process.Kill()

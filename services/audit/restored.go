@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/retry"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/nats-io/nats.go"
 )
@@ -48,7 +49,7 @@ func (s *session) sure(ctx context.Context, at look) (_ look, same bool, err err
 			return at, false, nil
 		}
 		_ = s.status.streamAway(errStreamChanged)
-		wait(ctx, s.every.Doubt/4)
+		retry.Sleep(ctx, s.every.Doubt/4)
 		if at, err = lookAt(ctx, s.js, s.every.Attempt); err != nil {
 			return at, false, err
 		}

@@ -5,8 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
 )
 
 // status is how the service fares, for health and metrics.
@@ -19,18 +20,7 @@ type status struct {
 	last      uint64 // of the stream
 	committed time.Time
 	tally
-	followed func() *configlog.Snapshot // the configuration as this process knows it
-	copy     configCopy
-}
-
-// configCopy is how the second copy of the configuration fares.
-type configCopy struct {
-	// Sequence is that of the last commit that is copied.
-	Sequence uint64 `json:"sequence"`
-	// Lag counts the commits that are known and not copied.
-	Lag uint64 `json:"lag"`
-	// Trouble is why nothing is copied, or a sealed secret or a record of a commit waits; empty: all is well.
-	Trouble string `json:"trouble,omitempty"`
+	copied func() configcopy.Status // how the second copy of the configuration fares
 }
 
 // tally counts what is not as it should be.
@@ -50,17 +40,17 @@ const (
 
 // detail is what /readyz shows.
 type detail struct {
-	Role           string     `json:"role"`
-	Database       string     `json:"database,omitempty"`
-	Stream         string     `json:"stream,omitempty"`
-	Lag            uint64     `json:"lag"` // messages
-	LastCommit     *time.Time `json:"last_commit,omitempty"`
-	OpenHoles      int64      `json:"open_holes"`
-	LostHoles      int64      `json:"lost_holes"`
-	RejectedEver   int64      `json:"rejected"`
-	Conflicts      int64      `json:"conflicts"`
-	ConfigFollowed any        `json:"config_log,omitempty"`
-	ConfigCopy     configCopy `json:"config_copy"`
+	Role           string            `json:"role"`
+	Database       string            `json:"database,omitempty"`
+	Stream         string            `json:"stream,omitempty"`
+	Lag            uint64            `json:"lag"` // messages
+	LastCommit     *time.Time        `json:"last_commit,omitempty"`
+	OpenHoles      int64             `json:"open_holes"`
+	LostHoles      int64             `json:"lost_holes"`
+	RejectedEver   int64             `json:"rejected"`
+	Conflicts      int64             `json:"conflicts"`
+	ConfigFollowed any               `json:"config_log,omitempty"`
+	ConfigCopy     configcopy.Status `json:"config_copy"`
 }
 
 func (s *status) databaseAway(err error) error {
@@ -125,23 +115,6 @@ func (s *status) counted(n tally) {
 	s.tally = n
 }
 
-// copied notes how far the configuration is copied; well: and that nothing about it waits.
-func (s *status) copied(seq uint64, well bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.copy.Sequence = seq
-	if well {
-		s.copy.Trouble = ""
-	}
-}
-
-// copyTrouble notes why the configuration is not copied.
-func (s *status) copyTrouble(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.copy.Trouble = err.Error()
-}
-
 // view gives all of it at one moment.
 func (s *status) view() detail {
 	s.mu.Lock()
@@ -154,10 +127,7 @@ func (s *status) view() detail {
 		d.Lag = s.last - s.cursor
 	}
 	if s.role != roleStandby {
-		d.ConfigCopy = s.copy
-		if now := s.followed(); now != nil && now.State.Seq > s.copy.Sequence {
-			d.ConfigCopy.Lag = now.State.Seq - s.copy.Sequence
-		}
+		d.ConfigCopy = s.copied()
 	}
 	if !s.committed.IsZero() {
 		at := s.committed.UTC()

@@ -1,4 +1,4 @@
-package audit
+package configcopy
 
 import (
 	"bytes"

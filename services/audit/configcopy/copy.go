@@ -1,4 +1,4 @@
-package audit
+package configcopy
 
 import (
 	"context"
@@ -8,21 +8,34 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/retry"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// second keeps the second copy of the configuration: it follows the log from where the copy ends, stores every commit
-// with the record it makes for the trail, and sends the records. Only the active consumer runs it.
-type second struct {
-	log    *slog.Logger
-	js     jetstream.JetStream
-	pool   *pgxpool.Pool
-	events *eventlog.Log
-	repair func(context.Context, eventlog.State) ([]eventlog.Commit, error)
-	every  Intervals
-	status *status
+// Options of a copy; all are needed.
+type Options struct {
+	Log       *slog.Logger
+	JetStream jetstream.JetStream
+	Pool      *pgxpool.Pool
+	// Events is the configuration log.
+	Events *eventlog.Log
+	// Repair gives commits behind a place that the log's stream no longer has.
+	Repair func(context.Context, eventlog.State) ([]eventlog.Commit, error)
+	// Attempt bounds a request to NATS, Transaction one in Postgres.
+	Attempt, Transaction time.Duration
+	// Retry is the longest pause before what was away is tried again.
+	Retry time.Duration
+	// Resend is how long to wait for a record to be in the trail before it is sent again.
+	Resend time.Duration
+}
+
+// Copy follows the configuration log from where the second copy ends, stores every commit with the record it makes for
+// the trail, and sends the records. Only the active consumer runs it.
+type Copy struct {
+	o      Options
+	status status
 
 	past    past
 	waiting []eventlog.Commit // read, not stored
@@ -32,35 +45,38 @@ type second struct {
 }
 
 const (
-	secondCommits = 256     // stored at once
-	secondBytes   = 4 << 20 // as much is waited for before they are stored
+	storeCommits = 256     // stored at once
+	storeBytes   = 4 << 20 // as much is waited for before they are stored
 )
+
+// New gives a copy that does nothing until Run.
+func New(o Options) *Copy { return &Copy{o: o} }
 
 // errOtherHistory says that the log holds another history than the one that was copied last.
 var errOtherHistory = errors.New("the configuration log holds another history than its copy")
 
-// run keeps the copy until ctx ends. Whatever goes wrong is said and tried again: the log keeps everything.
-func (c *second) run(ctx context.Context) {
-	retry := backoff{longest: c.every.Retry}
+// Run keeps the copy until ctx ends. Whatever goes wrong is said and tried again: the log keeps everything.
+func (c *Copy) Run(ctx context.Context) {
+	pause := retry.Pause{Longest: c.o.Retry}
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := c.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil || time.Since(began) > c.every.Retry {
-			retry.reset()
+		if err == nil || time.Since(began) > c.o.Retry {
+			pause.Reset()
 		}
 		if err != nil {
-			c.status.copyTrouble(err)
-			c.log.LogAttrs(ctx, retry.level(), "configuration is not copied", slog.Any("error", err))
-			retry.wait(ctx)
+			c.status.away(err)
+			c.o.Log.LogAttrs(ctx, pause.Level(), "configuration is not copied", slog.Any("error", err))
+			pause.Wait(ctx)
 		}
 	}
 }
 
 // follow copies what the log holds, until something goes wrong; nil: go on.
-func (c *second) follow(ctx context.Context) error {
+func (c *Copy) follow(ctx context.Context) error {
 	c.waiting, c.bytes, c.outbox, c.bucket = nil, 0, outbox{}, bucket{}
 	if err := c.load(ctx); err != nil {
 		return err
@@ -70,14 +86,14 @@ func (c *second) follow(ctx context.Context) error {
 	}
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	err := c.events.Follow(running, c.past.at, eventlog.Follower{
+	err := c.o.Events.Follow(running, c.past.at, eventlog.Follower{
 		Apply: func(commit eventlog.Commit) error { return c.take(running, commit) },
 		Settled: func(eventlog.State) {
 			if err := c.settled(running); err != nil {
 				stop(err)
 			}
 		},
-		Away: c.status.copyTrouble,
+		Away: c.status.away,
 	})
 	var broken *eventlog.BrokenError
 	switch {
@@ -96,10 +112,10 @@ func (c *second) follow(ctx context.Context) error {
 }
 
 // take collects a commit, and stores what was collected once it is worth it.
-func (c *second) take(ctx context.Context, commit eventlog.Commit) error {
+func (c *Copy) take(ctx context.Context, commit eventlog.Commit) error {
 	c.waiting = append(c.waiting, commit)
 	c.bytes += len(commit.Data)
-	if len(c.waiting) < secondCommits && c.bytes < secondBytes {
+	if len(c.waiting) < storeCommits && c.bytes < storeBytes {
 		return nil
 	}
 	return c.store(ctx)
@@ -107,7 +123,7 @@ func (c *second) take(ctx context.Context, commit eventlog.Commit) error {
 
 // settled stores what was collected, once all the log holds is, and does what else there is to do now and then.
 // Secrets come first: they were sealed before the commits that name them.
-func (c *second) settled(ctx context.Context) error {
+func (c *Copy) settled(ctx context.Context) error {
 	secrets := c.bucket.copy(ctx, c)
 	if err := c.store(ctx); err != nil {
 		return err
@@ -121,8 +137,8 @@ func (c *second) settled(ctx context.Context) error {
 }
 
 // mend copies what config has of commits that the log no longer has.
-func (c *second) mend(ctx context.Context, broken *eventlog.BrokenError) error {
-	commits, err := c.repair(ctx, c.past.at)
+func (c *Copy) mend(ctx context.Context, broken *eventlog.BrokenError) error {
+	commits, err := c.o.Repair(ctx, c.past.at)
 	if err == nil {
 		_, err = eventlog.Verify(c.past.at, commits)
 	}
@@ -133,13 +149,13 @@ func (c *second) mend(ctx context.Context, broken *eventlog.BrokenError) error {
 	if err := c.store(ctx); err != nil {
 		return err
 	}
-	c.log.LogAttrs(ctx, slog.LevelWarn, "configuration copied from what config has of it", slog.Uint64("to", c.past.at.Seq))
+	c.o.Log.LogAttrs(ctx, slog.LevelWarn, "configuration copied from what config has of it", slog.Uint64("to", c.past.at.Seq))
 	return c.outbox.send(ctx, c)
 }
 
 // compare finds out what the log holds instead of what was copied last: a part of it, which is waited for to become
 // whole again; another history that was copied before; or a new one, which is then copied from where it begins.
-func (c *second) compare(ctx context.Context, broken *eventlog.BrokenError) error {
+func (c *Copy) compare(ctx context.Context, broken *eventlog.BrokenError) error {
 	known, err := c.known(ctx)
 	if err != nil {
 		return err
@@ -148,7 +164,7 @@ func (c *second) compare(ctx context.Context, broken *eventlog.BrokenError) erro
 	var stranger *eventlog.Commit
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	err = c.events.Follow(running, eventlog.State{}, eventlog.Follower{
+	err = c.o.Events.Follow(running, eventlog.State{}, eventlog.Follower{
 		Apply: func(commit eventlog.Commit) error {
 			if _, there := known[commit.Hash]; !there {
 				stranger = &commit
@@ -162,7 +178,7 @@ func (c *second) compare(ctx context.Context, broken *eventlog.BrokenError) erro
 	})
 	switch {
 	case stranger != nil:
-		c.log.LogAttrs(ctx, slog.LevelError, "the configuration log holds another history than its copy: that stays, and the new one is copied beside it",
+		c.o.Log.LogAttrs(ctx, slog.LevelError, "the configuration log holds another history than its copy: that stays, and the new one is copied beside it",
 			slog.Uint64("common", at.Seq), slog.Uint64("copied", c.past.at.Seq))
 		return c.branch(ctx, at, known[at.Hash], *stranger)
 	case !errors.Is(err, errCompared):
@@ -177,10 +193,10 @@ func (c *second) compare(ctx context.Context, broken *eventlog.BrokenError) erro
 var errCompared = errors.New("compared")
 
 // created gives when the log's stream was made.
-func (c *second) created(ctx context.Context) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Attempt)
+func (c *Copy) created(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Attempt)
 	defer cancel()
-	s, err := c.js.Stream(ctx, topology.StreamConfig)
+	s, err := c.o.JetStream.Stream(ctx, topology.StreamConfig)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look at stream %s: %w", topology.StreamConfig, err)
 	}

@@ -1,4 +1,4 @@
-package audit
+package configcopy
 
 import (
 	"context"
@@ -28,18 +28,18 @@ const (
 )
 
 // load finds out whether any wait.
-func (o *outbox) load(ctx context.Context, c *second) error {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (o *outbox) load(ctx context.Context, c *Copy) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	o.sent, o.again = map[uint64]uint64{}, time.Now().Add(c.every.Resend)
-	if err := c.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.config_commit WHERE record IS NOT NULL)`).Scan(&o.pending); err != nil {
+	o.sent, o.again = map[uint64]uint64{}, time.Now().Add(c.o.Resend)
+	if err := c.o.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.config_commit WHERE record IS NOT NULL)`).Scan(&o.pending); err != nil {
 		return fmt.Errorf("read the records of commits: %w", err)
 	}
 	return nil
 }
 
 // send forgets what the trail has, and sends what it does not.
-func (o *outbox) send(ctx context.Context, c *second) error {
+func (o *outbox) send(ctx context.Context, c *Copy) error {
 	if !o.pending {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (o *outbox) send(ctx context.Context, c *second) error {
 	}
 	if now := time.Now(); now.After(o.again) {
 		clear(o.sent)
-		o.again, o.round = now.Add(c.every.Resend), o.round+1
+		o.again, o.round = now.Add(c.o.Resend), o.round+1
 	}
 	for {
 		b, err := o.next(ctx, c)
@@ -63,10 +63,10 @@ func (o *outbox) send(ctx context.Context, c *second) error {
 }
 
 // forget lets go of the records that the trail has.
-func (o *outbox) forget(ctx context.Context, c *second) error {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (o *outbox) forget(ctx context.Context, c *Copy) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, c.o.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE audit.config_commit c SET record = NULL FROM audit.config_log l, audit.source s
 			WHERE c.record IS NOT NULL AND l.epoch = c.epoch AND s.gateway = $1 AND s.epoch = c.epoch AND c.seq - l.base <= s.last_n
 			AND NOT EXISTS (SELECT FROM audit.hole h WHERE h.gateway = $1 AND h.epoch = c.epoch AND c.seq - l.base BETWEEN h.first_n AND h.last_n)`,
@@ -82,14 +82,14 @@ func (o *outbox) forget(ctx context.Context, c *second) error {
 }
 
 // next gives records that follow each other and were not sent; nil: there are none.
-func (o *outbox) next(ctx context.Context, c *second) (*auditv1.Batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (o *outbox) next(ctx context.Context, c *Copy) (*auditv1.Batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	epochs, sent := make([]int64, 0, len(o.sent)), make([]int64, 0, len(o.sent))
 	for epoch, n := range o.sent {
-		epochs, sent = append(epochs, small(epoch)), append(sent, small(n))
+		epochs, sent = append(epochs, number(epoch)), append(sent, number(n))
 	}
-	rows, err := c.pool.Query(ctx, `SELECT c.epoch, c.seq - l.base, coalesce(p.chain, l.genesis), c.chain, c.record
+	rows, err := c.o.Pool.Query(ctx, `SELECT c.epoch, c.seq - l.base, coalesce(p.chain, l.genesis), c.chain, c.record
 		FROM audit.config_commit c JOIN audit.config_log l USING (epoch)
 		LEFT JOIN audit.config_commit p ON p.epoch = c.epoch AND p.seq = c.seq - 1
 		LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS s (epoch, n) ON s.epoch = c.epoch
@@ -123,15 +123,15 @@ func (o *outbox) next(ctx context.Context, c *second) (*auditv1.Batch, error) {
 }
 
 // publish has the stream take a batch.
-func (o *outbox) publish(ctx context.Context, c *second, b *auditv1.Batch) error {
+func (o *outbox) publish(ctx context.Context, c *Copy, b *auditv1.Batch) error {
 	body, err := proto.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("encode records of commits: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.every.Attempt)
+	ctx, cancel := context.WithTimeout(ctx, c.o.Attempt)
 	defer cancel()
 	id := fmt.Sprintf("%s.%d.%d-%d.%d", b.GetGateway(), b.GetEpoch(), b.GetFirst(), b.GetFirst()+uint64(len(b.GetRecords()))-1, o.round)
-	_, err = c.js.Publish(ctx, topology.AuditIn(b.GetGateway()), body, jetstream.WithMsgID(id),
+	_, err = c.o.JetStream.Publish(ctx, topology.AuditIn(b.GetGateway()), body, jetstream.WithMsgID(id),
 		jetstream.WithExpectStream(topology.StreamAudit), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return fmt.Errorf("send records of commits to the trail: %w", err)

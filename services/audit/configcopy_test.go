@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,10 +19,11 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
 )
 
 // writer appends to the configuration log, as config does.
@@ -276,7 +276,7 @@ func TestLogThatForked(t *testing.T) {
 // TestConfigLogAway, also the bucket of secrets: calls go on, and it is said.
 func TestConfigLogAway(t *testing.T) {
 	t.Parallel()
-	for stream, want := range map[string]string{topology.StreamConfig: "CONFIG", bucketStream: "sealed secrets"} {
+	for stream, want := range map[string]string{topology.StreamConfig: "CONFIG", "KV_" + topology.BucketSecrets: "sealed secrets"} {
 		t.Run(stream, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -370,14 +370,13 @@ func TestAuditStreamLost(t *testing.T) {
 	}
 	defer pool.Close()
 	js, every := w.nats.JetStream(t, topology.Audit), Settings{Intervals: short()}.withDefaults().Intervals
-	every.Resend = 100 * time.Millisecond
-	alone := &second{ // nobody reads what it sends
-		log: testkit.Logger(t), js: js, pool: pool, every: every, status: &status{},
-		events: eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: every.Log}),
-	}
+	alone := configcopy.New(configcopy.Options{ // nobody reads what it sends
+		Log: testkit.Logger(t), JetStream: js, Pool: pool, Attempt: every.Attempt, Transaction: every.Transaction, Retry: every.Retry,
+		Resend: 100 * time.Millisecond, Events: eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: every.Log}),
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	go func() { alone.run(ctx); close(ended) }()
+	go func() { alone.Run(ctx); close(ended) }()
 	sent := func() bool {
 		s, err := js.Stream(t.Context(), topology.StreamAudit)
 		return err == nil && s.CachedInfo().State.Msgs > 0
@@ -417,7 +416,7 @@ func TestSecretsAreCopied(t *testing.T) {
 	exec(t, w.url, `DELETE FROM audit.sealed_secret`)
 	put("b.1", "one")
 	await(t, "a new one", func() bool { return have() == "b.1=one" })
-	if err := w.nats.JetStream(t, topology.Operator).DeleteStream(t.Context(), bucketStream); err != nil {
+	if err := w.nats.JetStream(t, topology.Operator).DeleteStream(t.Context(), "KV_"+topology.BucketSecrets); err != nil {
 		t.Fatal(err)
 	}
 	w.ensureStreams(t)
@@ -430,29 +429,4 @@ func TestSecretsAreCopied(t *testing.T) {
 		t.Errorf("restores %s", got)
 	}
 	in.stop()
-}
-
-// TestCopyIsFenced: of two that take themselves for the active consumer one cannot write.
-func TestCopyIsFenced(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	in := w.start(t)
-	c := w.writer(t)
-	c.some(2, "before")
-	w.awaitCommits(t, 2)
-	in.stop()
-	conn, err := pgx.Connect(t.Context(), w.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	for name, p := range map[string]past{
-		"behind":     {epoch: row[uint64](t, w.url, `SELECT epoch FROM audit.config_log`)},
-		"begins too": {},
-	} {
-		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error { return own(t.Context(), tx, &p, time.Now()) })
-		if !errors.Is(err, errFenced) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 }

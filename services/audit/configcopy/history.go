@@ -1,9 +1,10 @@
-package audit
+package configcopy
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
@@ -22,13 +23,13 @@ type past struct {
 }
 
 // load reads the history that holds, and how far it was copied.
-func (c *second) load(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (c *Copy) load(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	var p past
-	err := c.pool.QueryRow(ctx, `SELECT epoch FROM audit.config_log ORDER BY since DESC, epoch DESC LIMIT 1`).Scan(&p.epoch)
+	err := c.o.Pool.QueryRow(ctx, `SELECT epoch FROM audit.config_log ORDER BY since DESC, epoch DESC LIMIT 1`).Scan(&p.epoch)
 	if err == nil {
-		p, err = readPast(ctx, c.pool, p.epoch)
+		p, err = readPast(ctx, c.o.Pool, p.epoch)
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("read the copy of the configuration: %w", err)
@@ -48,17 +49,17 @@ func readPast(ctx context.Context, db rower, epoch uint64) (past, error) {
 	p := past{epoch: epoch}
 	var hash, chain []byte
 	err := db.QueryRow(ctx, `SELECT l.base, c.seq, c.hash, c.chain FROM audit.config_log l JOIN audit.config_commit c USING (epoch)
-		WHERE l.epoch = $1 ORDER BY c.seq DESC LIMIT 1`, small(epoch)).Scan(&p.base.Seq, &p.at.Seq, &hash, &chain)
+		WHERE l.epoch = $1 ORDER BY c.seq DESC LIMIT 1`, number(epoch)).Scan(&p.base.Seq, &p.at.Seq, &hash, &chain)
 	copy(p.at.Hash[:], hash)
 	copy(p.chain[:], chain)
 	return p, err
 }
 
 // known gives the epoch in which each commit that was ever copied is, by its hash, which is that of all before it too.
-func (c *second) known(ctx context.Context) (map[eventlog.Hash]uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (c *Copy) known(ctx context.Context) (map[eventlog.Hash]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	rows, err := c.pool.Query(ctx, `SELECT hash, max(epoch) FROM audit.config_commit GROUP BY hash`)
+	rows, err := c.o.Pool.Query(ctx, `SELECT hash, max(epoch) FROM audit.config_commit GROUP BY hash`)
 	if err != nil {
 		return nil, err
 	}
@@ -73,24 +74,24 @@ func (c *second) known(ctx context.Context) (map[eventlog.Hash]uint64, error) {
 }
 
 // branch begins a history of its own with a commit that is in none that is known; it follows at, which is.
-func (c *second) branch(ctx context.Context, at eventlog.State, from uint64, first eventlog.Commit) error {
+func (c *Copy) branch(ctx context.Context, at eventlog.State, from uint64, first eventlog.Commit) error {
 	c.past = past{base: at, from: from, at: at, after: c.past.epoch}
 	c.waiting = []eventlog.Commit{first}
 	return c.store(ctx)
 }
 
 // resume goes on with a history that was copied up to at or further, if the log holds all of it.
-func (c *second) resume(ctx context.Context, at eventlog.State, epoch uint64, broken error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (c *Copy) resume(ctx context.Context, at eventlog.State, epoch uint64, broken error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	p, err := readPast(ctx, c.pool, epoch)
+	p, err := readPast(ctx, c.o.Pool, epoch)
 	if err != nil {
 		return err
 	}
 	if p.at != at {
 		return fmt.Errorf("the copy has more of the configuration log than the log: %w", broken)
 	}
-	if _, err := c.pool.Exec(ctx, `UPDATE audit.config_log SET since = clock_timestamp() WHERE epoch = $1`, small(epoch)); err != nil {
+	if _, err := c.o.Pool.Exec(ctx, `UPDATE audit.config_log SET since = clock_timestamp() WHERE epoch = $1`, number(epoch)); err != nil {
 		return err
 	}
 	return nil
@@ -98,7 +99,7 @@ func (c *second) resume(ctx context.Context, at eventlog.State, epoch uint64, br
 
 // store takes what was collected into the database, all or nothing; a history that begins is called by when its stream
 // was made.
-func (c *second) store(ctx context.Context) error {
+func (c *Copy) store(ctx context.Context) error {
 	if len(c.waiting) == 0 {
 		return nil
 	}
@@ -109,10 +110,10 @@ func (c *second) store(ctx context.Context) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	next := c.past
-	err := pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, c.o.Pool, func(tx pgx.Tx) error {
 		if err := own(ctx, tx, &next, created); err != nil {
 			return err
 		}
@@ -133,12 +134,12 @@ func (c *second) store(ctx context.Context) error {
 	return nil
 }
 
-// secondKey is the advisory lock of whoever writes to the copy: "gatecopy" in ASCII.
-const secondKey = 0x67617465636f7079
+// copyKey is the advisory lock of whoever writes to the copy: "gatecopy" in ASCII.
+const copyKey = 0x67617465636f7079
 
 // own makes sure that nobody else writes to the copy or has done so since it was read, and begins a history that is new.
 func own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
-	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(secondKey))
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(copyKey))
 	if err != nil {
 		return err
 	}
@@ -154,6 +155,9 @@ func own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	}
 	return err
 }
+
+// errFenced says that somebody else has written to the copy.
+var errFenced = errors.New("another instance has written to the copy of the configuration")
 
 // waitForDisk has a transaction wait for the disk where the database was told not to.
 func waitForDisk(ctx context.Context, tx pgx.Tx) error {
@@ -171,7 +175,7 @@ func begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
-	if holds != small(p.after) {
+	if holds != number(p.after) {
 		return errFenced
 	}
 	var before audittrail.Hash // none
@@ -180,12 +184,12 @@ func begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	p.epoch = uint64(epoch)
 	p.chain = audittrail.Genesis(before, audittrail.FromLog, p.epoch)
 	if _, err := tx.Exec(ctx, `INSERT INTO audit.config_log (epoch, incarnation, base, genesis, since) VALUES ($1, $2, $3, $4, clock_timestamp())`,
-		epoch, created, small(p.base.Seq), p.chain[:]); err != nil {
+		epoch, created, number(p.base.Seq), p.chain[:]); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO audit.config_commit (epoch, seq, hash, prev_hash, at, who, why, request_id, data)
 		SELECT $1, seq, hash, prev_hash, at, who, why, request_id, data FROM audit.config_commit WHERE epoch = $2 AND seq <= $3`,
-		epoch, small(p.from), small(p.base.Seq))
+		epoch, number(p.from), number(p.base.Seq))
 	return err
 }
 
@@ -199,12 +203,15 @@ func queueCommit(b *pgx.Batch, p *past, commit eventlog.Commit) error {
 	p.chain, p.at = audittrail.Next(p.chain, encoded), commit.State
 	var at any
 	if meta.GetAt() != nil {
-		at = callTime(record)
+		at = time.Unix(0, number(record.GetTime())).UTC()
 	}
 	who, _ := audittrail.Text(meta.GetWho().GetName(), 256)
 	why, _ := audittrail.Text(meta.GetWhy(), 4096)
 	b.Queue(`INSERT INTO audit.config_commit (epoch, seq, hash, prev_hash, at, who, why, request_id, data, chain, record)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		small(p.epoch), small(commit.Seq), commit.Hash[:], commit.Prev[:], at, who, why, record.GetRequestId(), commit.Data, p.chain[:], encoded)
+		number(p.epoch), number(commit.Seq), commit.Hash[:], commit.Prev[:], at, who, why, record.GetRequestId(), commit.Data, p.chain[:], encoded)
 	return nil
 }
+
+// number gives a number as Postgres stores it. What does not fit is nonsense, and becomes the largest that does.
+func number(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

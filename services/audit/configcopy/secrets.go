@@ -1,4 +1,4 @@
-package audit
+package configcopy
 
 import (
 	"context"
@@ -26,15 +26,17 @@ type bucket struct {
 }
 
 const (
-	bucketStream  = "KV_" + topology.BucketSecrets
-	bucketSubject = "$KV." + topology.BucketSecrets + "."
+	bucketStream   = "KV_" + topology.BucketSecrets
+	secretMessages = 256 // read at once
+	secretBytes    = 4 << 20
+	bucketSubject  = "$KV." + topology.BucketSecrets + "."
 )
 
 // copy stores the secrets that are new.
-func (b *bucket) copy(ctx context.Context, c *second) error {
+func (b *bucket) copy(ctx context.Context, c *Copy) error {
 	for {
-		try, cancel := context.WithTimeout(ctx, c.every.Attempt)
-		msgs, more, err := b.read(try, c.js)
+		try, cancel := context.WithTimeout(ctx, c.o.Attempt)
+		msgs, more, err := b.read(try, c.o.JetStream)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("read the sealed secrets: %w", err)
@@ -65,7 +67,7 @@ func (b *bucket) read(ctx context.Context, js jetstream.JetStream) (msgs []*jets
 	if info.State.LastSeq < b.next || info.State.Msgs == 0 {
 		return nil, false, nil
 	}
-	raw, err := jetstreamext.GetBatch(ctx, js, bucketStream, readMessages, jetstreamext.GetBatchSeq(b.next), jetstreamext.GetBatchMaxBytes(readBytes))
+	raw, err := jetstreamext.GetBatch(ctx, js, bucketStream, secretMessages, jetstreamext.GetBatchSeq(b.next), jetstreamext.GetBatchMaxBytes(secretBytes))
 	if err != nil {
 		return nil, false, err
 	}
@@ -79,16 +81,16 @@ func (b *bucket) read(ctx context.Context, js jetstream.JetStream) (msgs []*jets
 		msgs = append(msgs, m)
 	}
 	if len(msgs) == 0 {
-		return nil, false, errNoAnswer
+		return nil, false, errors.New("the stream gave no answer")
 	}
 	return msgs, msgs[len(msgs)-1].Sequence < info.State.LastSeq, nil
 }
 
 // store keeps what was read. Nothing is overwritten: a key that has another value than before has both.
-func (b *bucket) store(ctx context.Context, c *second, msgs []*jetstream.RawStreamMsg) error {
-	ctx, cancel := context.WithTimeout(ctx, c.every.Transaction)
+func (b *bucket) store(ctx context.Context, c *Copy, msgs []*jetstream.RawStreamMsg) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	return pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, c.o.Pool, func(tx pgx.Tx) error {
 		if err := waitForDisk(ctx, tx); err != nil {
 			return err
 		}
