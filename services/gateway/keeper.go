@@ -26,23 +26,32 @@ func (k *keeper) begin(ctx context.Context, s start) *configlog.Snapshot {
 	if s.snap == nil {
 		return nil
 	}
-	k.gw.heardAt.Store(s.heardAt.UnixNano())
-	if err := k.take(ctx, s.snap); err != nil {
+	p, err := k.planner.build(ctx, s.snap)
+	if err != nil {
 		k.gw.log.LogAttrs(ctx, slog.LevelError, "Snapshot file not used", slog.Any("error", err))
-		k.gw.heardAt.Store(0)
 		return nil
 	}
+	k.swap(p, s.snap, s.heardAt)
 	return s.snap
 }
 
-// take makes a plan of a Snapshot and swaps it in. Calls that run keep the plan they began with.
+// take makes a plan of a Snapshot and swaps it in, once it is on disk: a gateway that has said what it decides by never
+// starts again on less.
 func (k *keeper) take(ctx context.Context, snap *configlog.Snapshot) error {
-	next, err := k.planner.build(ctx, snap)
+	p, err := k.planner.build(ctx, snap)
 	if err != nil {
 		return err
 	}
-	k.gw.heardAt.CompareAndSwap(0, time.Now().UnixNano()) // the first comes when the log was read to its end
-	k.gw.plan.Store(next)
+	now := time.Now() // the log was read to its end
+	k.save(ctx, snap, now)
+	k.swap(p, snap, now)
+	return nil
+}
+
+// swap has calls go by another plan. Those that run keep the plan they began with.
+func (k *keeper) swap(p *plan, snap *configlog.Snapshot, heard time.Time) {
+	k.gw.heardAt.CompareAndSwap(0, heard.UnixNano())
+	k.gw.plan.Store(p)
 	k.fleet.Forget(specs(&snap.Config))
 	named := map[string]bool{}
 	for i := range snap.Config.Sites {
@@ -51,22 +60,17 @@ func (k *keeper) take(ctx context.Context, snap *configlog.Snapshot) error {
 		}
 	}
 	k.planner.keep(named)
-	return nil
 }
 
-// keep notes when the log was last heard, each quarter second, and writes the Snapshot file: at once when
-// there is a new Snapshot, each half minute otherwise, because the file also says how old it is.
+// keep notes when the log was last heard, each quarter second, and writes that to the Snapshot file each half minute.
 func (k *keeper) keep(ctx context.Context) {
 	const rewrite = 30 * time.Second
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	var saved *configlog.Snapshot
-	var savedAt time.Time
-	for {
+	savedAt := time.Now()
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			k.save(ctx, k.gw.follower.Snapshot())
-			return
 		case <-tick.C:
 		}
 		heard := k.gw.follower.Status().HeardAt
@@ -74,16 +78,15 @@ func (k *keeper) keep(ctx context.Context) {
 			continue
 		}
 		k.gw.heardAt.Store(heard.UnixNano())
-		if snap := k.gw.follower.Snapshot(); snap != saved || time.Since(savedAt) > rewrite {
-			k.save(ctx, snap)
-			saved, savedAt = snap, time.Now()
+		if ctx.Err() != nil || time.Since(savedAt) > rewrite {
+			k.save(ctx, k.gw.follower.Snapshot(), heard)
+			savedAt = time.Now()
 		}
 	}
 }
 
-func (k *keeper) save(ctx context.Context, snap *configlog.Snapshot) {
-	heard := k.gw.follower.Status().HeardAt
-	if snap == nil || heard.IsZero() {
+func (k *keeper) save(ctx context.Context, snap *configlog.Snapshot, heard time.Time) {
+	if snap == nil {
 		return
 	}
 	if err := k.home.file.Save(snap, heard, kept{Sealed: k.opener.Sealed()}); err != nil {

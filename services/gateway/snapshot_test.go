@@ -5,15 +5,47 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
-	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 func snapshotFile(r *running) string { return filepath.Join(r.dir, "gateway", "snapshot") }
 
-func waitForSnapshot(t *testing.T, r *running) {
-	t.Helper()
-	testkit.Until(t, "a Snapshot file", func() bool { _, err := os.Stat(snapshotFile(r)); return err == nil })
+// onDisk reads the Snapshot file as a gateway that starts does.
+func (w *world) onDisk(r *running) *configlog.Snapshot {
+	w.t.Helper()
+	key, err := secret.ReadIdentity(secret.IdentityFile(w.keys, secret.Gateway))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file, err := configlog.NewFile(snapshotFile(r), []byte(key.String()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, _, err := file.Load(nil)
+	if err != nil || s == nil {
+		w.t.Fatalf("%v, %v", s, err)
+	}
+	return s
+}
+
+// TestNoRestartGoesBack: what a gateway decides by is on its disk already, whenever it is killed.
+func TestNoRestartGoesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.commit(w.site()...)
+	gw := w.gateway("")
+	for i := range 20 {
+		seq := w.commit(&configv1.StalenessSet{Site: "jira", Max: durationpb.New(time.Hour + time.Duration(i)*time.Second)})
+		gw.reached(t, seq)
+		if s := w.onDisk(gw); s.State.Seq < seq {
+			t.Fatalf("decides under %d and has %d on disk", seq, s.State.Seq)
+		}
+	}
 }
 
 func TestAnAlteredSnapshotFileIsNotUsed(t *testing.T) {
@@ -22,7 +54,6 @@ func TestAnAlteredSnapshotFileIsNotUsed(t *testing.T) {
 	seq := w.commit(w.site()...)
 	gw := w.gateway("")
 	gw.reached(t, seq)
-	waitForSnapshot(t, gw)
 	gw.stop()
 	data, err := os.ReadFile(snapshotFile(gw))
 	if err != nil {

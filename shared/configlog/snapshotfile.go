@@ -105,8 +105,18 @@ func (f *File) replace(data []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
+		return err
 	}
-	return err
+	return syncFolder(filepath.Dir(f.path))
+}
+
+// syncFolder makes a new name in a folder outlast a loss of power.
+func syncFolder(path string) error {
+	dir, err := os.Open(path) //nolint:gosec // our own
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Load reads what Save wrote: the Snapshot and when the log was last heard. No file gives nil and no error; a
