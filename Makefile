@@ -42,6 +42,10 @@ race: setup ## all tests under the race detector
 e2e: setup ## the tests of the whole suite, uncached
 	@$(GO_TEST) -count=1 ./services/suite/...
 
+.PHONY: chaos
+chaos: setup ## kill -9 of everything under load for CHAOS (default 120s), then the trail is held against what was seen
+	@$(GO_TEST) -count=1 -v -run '^TestKillAnything$$' ./services/suite/ -chaos $${CHAOS:-120s} 2>&1 | grep -E '^(---|ok|FAIL)|_test.go'
+
 .PHONY: bench
 bench: setup ## benchmarks, with the ratios that are promised
 	@go test -run '^$$' -bench . -benchtime 1s -count 1 ./shared/eventlog/ ./shared/configlog/ ./shared/ask/ ./services/...

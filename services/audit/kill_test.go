@@ -4,16 +4,16 @@ import (
 	"math/rand/v2"
 	"os"
 	osexec "os/exec"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/retry"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
-// process runs the service as a process of its own.
-func (w *world) process(t testing.TB) *osexec.Cmd {
+// process runs the service as a process of its own, until kill.
+func (w *world) process(t testing.TB) (kill func()) {
 	t.Helper()
 	s := w.nats.Remote(topology.Audit)
 	cmd := osexec.Command(os.Args[0], "-test.run=^$")
@@ -21,11 +21,14 @@ func (w *world) process(t testing.TB) *osexec.Cmd {
 		asProcess + "=1", "GATEHOUSE_DATABASE_URL=" + w.url, "GATEHOUSE_ADMIN_TOKEN=" + adminToken, "GATEHOUSE_NATS_URL=" + s.URL,
 		"GATEHOUSE_NATS_SEED_FILE=" + s.SeedFile, "GATEHOUSE_AUDIT_LISTEN=127.0.0.1:0", "GATEHOUSE_OPS_LISTEN=127.0.0.1:0",
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	ended, err := testkit.StartChild(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return cmd
+	return func() {
+		_ = cmd.Process.Kill()
+		<-ended
+	}
 }
 
 // TestCommitsThroughKills: 500 commits, the service killed at random moments, NATS away in between.
@@ -46,15 +49,14 @@ func TestCommitsThroughKills(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	var seen []int // commits in the trail after each kill
 	for done := false; !done; {
-		cmd := w.process(t)
+		kill := w.process(t)
 		retry.Sleep(t.Context(), time.Duration(50+random.IntN(600))*time.Millisecond)
 		if len(seen)%3 == 1 {
 			w.nats.Stop()
 			retry.Sleep(t.Context(), time.Duration(random.IntN(200))*time.Millisecond)
 			w.nats.Start(t)
 		}
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		kill()
 		seen = append(seen, w.commits(t))
 		select {
 		case <-written:

@@ -17,14 +17,15 @@ import (
 
 // program is the suite as users run it: its binary, in a process of its own.
 type program struct {
-	t    testing.TB
-	bin  string
-	dir  string
-	ops  string
-	env  []string
-	cmd  *exec.Cmd
-	out  *logs // what a person reads
-	errs *logs
+	t     testing.TB
+	bin   string
+	dir   string
+	ops   string
+	env   []string
+	cmd   *exec.Cmd
+	ended <-chan struct{}
+	out   *logs // what a person reads
+	errs  *logs
 }
 
 func buildProgram(t testing.TB) *program {
@@ -54,8 +55,8 @@ func (p *program) start() {
 	p.out, p.errs = new(logs), new(logs)
 	p.cmd = exec.Command(p.bin, "--lab")
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, p.out, p.errs
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	if p.ended, err = testkit.StartChild(p.cmd); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -81,7 +82,7 @@ func (p *program) end(s os.Signal) int {
 		return 0
 	}
 	_ = p.cmd.Process.Signal(s)
-	_ = p.cmd.Wait()
+	<-p.ended
 	code := p.cmd.ProcessState.ExitCode()
 	p.cmd = nil
 	return code

@@ -27,9 +27,25 @@ import (
 
 // process is one service running as a process of its own.
 type process struct {
-	cmd *exec.Cmd
-	log *logs
-	ops string
+	program string
+	env     []string
+	cmd     *exec.Cmd
+	ended   <-chan struct{}
+	log     *logs // of all its starts
+	ops     string
+}
+
+func (p *process) start() (err error) {
+	p.cmd = exec.Command(p.program)
+	p.cmd.Env, p.cmd.Stderr = p.env, p.log
+	p.ended, err = testkit.StartChild(p.cmd)
+	return err
+}
+
+// kill ends it as kill -9 does.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
 }
 
 // split is the suite as separate processes: three NATS servers, Postgres, each service.
@@ -45,7 +61,8 @@ type split struct {
 
 const splitAdmin = "an-admin-token-for-this-test"
 
-func startSplit(t testing.TB) *split {
+// startSplit starts all of it; database is where the trail goes.
+func startSplit(t testing.TB, database string) *split {
 	t.Helper()
 	s := &split{t: t, bin: t.TempDir(), keys: filepath.Join(t.TempDir(), "keys"), processes: map[string]*process{}, spans: newSpans(t)}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.bin+"/", "../cmd/...")
@@ -61,7 +78,6 @@ func startSplit(t testing.TB) *split {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.lab.Close(context.Background()) })
-	database := testkit.Postgres(t, func(context.Context, string) error { return nil }) // audit migrates it
 	s.gateway, s.admin = testkit.FreeAddress(t), testkit.FreeAddress(t)
 	audit := testkit.FreeAddress(t)
 	s.run("config", topology.Config, "GATEHOUSE_ADMIN_TOKEN="+splitAdmin, "GATEHOUSE_ADMIN_LISTEN="+s.admin, "GATEHOUSE_AUDIT_URL=http://"+audit)
@@ -69,31 +85,28 @@ func startSplit(t testing.TB) *split {
 	s.run("ratelimit", topology.RateLimit)
 	s.run("audit", topology.Audit, "GATEHOUSE_ADMIN_TOKEN="+splitAdmin, "GATEHOUSE_AUDIT_LISTEN="+audit, "GATEHOUSE_DATABASE_URL="+database)
 	s.run("gateway", topology.GatewayUser("g1"), "GATEHOUSE_GATEWAY_LISTEN="+s.gateway, "GATEHOUSE_DATA_DIR="+t.TempDir())
-	s.configure()
 	return s
 }
 
 // run starts a service as a process and stops it with SIGTERM when the test ends.
 func (s *split) run(name string, who topology.Service, more ...string) {
 	s.t.Helper()
-	p := &process{log: new(logs), ops: testkit.FreeAddress(s.t)}
-	p.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), filepath.Join(s.bin, name))
+	p := &process{program: filepath.Join(s.bin, name), log: new(logs), ops: testkit.FreeAddress(s.t)}
 	connect := s.nats.Settings(who)
-	p.cmd.Env = append([]string{
+	p.env = append([]string{
 		"GATEHOUSE_NATS_URL=" + connect.URL, "GATEHOUSE_NATS_SEED_FILE=" + connect.SeedFile, "GATEHOUSE_NATS_REPLICAS=3",
 		"GATEHOUSE_KEYS_DIR=" + s.keys, "GATEHOUSE_OPS_LISTEN=" + p.ops,
 		"GATEHOUSE_OTLP_ENDPOINT=" + s.spans.url, "GATEHOUSE_TRACE_RATIO=1",
 	}, more...)
-	p.cmd.Stderr = p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	if err := p.start(); err != nil {
 		s.t.Fatal(err)
 	}
 	s.processes[name] = p
 	s.t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		if err := p.cmd.Wait(); err != nil {
-			s.t.Errorf("%s: %v", name, err)
+		<-p.ended
+		if !p.cmd.ProcessState.Success() {
+			s.t.Errorf("%s: %s", name, p.cmd.ProcessState)
 		}
 		if s.t.Failed() {
 			s.t.Logf("%s:\n%s", name, p.log)
@@ -132,11 +145,14 @@ func status(want int) func(*http.Response, string) bool {
 	return func(r *http.Response, _ string) bool { return r.StatusCode == want }
 }
 
-func (s *split) configure() {
+// configure puts the lab's sites behind the gateway, as edit has changed them.
+func (s *split) configure(edit func(document map[string]any)) {
 	s.t.Helper()
 	url := "http://" + s.admin + "/api/v1/config"
 	current, _ := s.try(http.MethodGet, url, splitAdmin, "", "", status(http.StatusOK))
-	document, err := json.Marshal(suite.LabDocument(s.lab, s.gateway))
+	wanted := suite.LabDocument(s.lab, s.gateway)
+	edit(wanted)
+	document, err := json.Marshal(wanted)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -145,7 +161,8 @@ func (s *split) configure() {
 
 func TestEachServiceAsAProcess(t *testing.T) {
 	t.Parallel()
-	s := startSplit(t)
+	s := startSplit(t, testkit.Postgres(t, func(context.Context, string) error { return nil })) // audit migrates it
+	s.configure(func(map[string]any) {})
 	token, err := s.lab.Provider.MintToken(t.Context(), lab.TokenSpec{ClientID: lab.ClientID, Scopes: []string{"read"}})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +39,7 @@ type clusterNode struct {
 	route   string // address for the other servers
 	config  string // file
 	cmd     *exec.Cmd
-	ended   chan struct{} // closed once cmd has ended
+	ended   <-chan struct{} // closed once cmd has ended
 }
 
 // StartCluster runs a cluster until the test ends. The servers die with the test's process, however it ends.
@@ -135,19 +134,7 @@ func (c *Cluster) Start(t testing.TB, i int) {
 	defer func() { _ = log.Close() }()
 	n.cmd = exec.Command(c.program, "-c", n.config) //nolint:gosec,noctx // built by us; ended by Kill
 	n.cmd.Stdout, n.cmd.Stderr = log, log
-	dieWithParent(n.cmd)
-	started := make(chan error)
-	n.ended = make(chan struct{})
-	go func() { // keeps the thread that the child's life hangs on
-		runtime.LockOSThread()
-		defer close(n.ended)
-		err := n.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = n.cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	if n.ended, err = StartChild(n.cmd); err != nil {
 		n.cmd = nil
 		t.Fatal(err)
 	}
