@@ -11,6 +11,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/go-chi/chi/v5"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
 
 // api answers what admins and auditors ask over HTTP.
@@ -22,15 +24,19 @@ type api struct {
 	meters  *meters
 }
 
-func (a *api) routes(auth *adminauth.Auth) http.Handler {
+func (a *api) routes(auth *adminauth.Auth, keeper *retention.Keeper) http.Handler {
 	r := chi.NewRouter()
 	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 		web.Fault(w, 0, fault.New(fault.NotFound, "there is nothing here"))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, _ *http.Request) {
-		web.Fault(w, http.StatusMethodNotAllowed, fault.New(fault.Invalid, "this can only be read"))
+		web.Fault(w, http.StatusMethodNotAllowed, fault.New(fault.Invalid, "not with this method"))
 	})
-	r.With(auth.Middleware(adminauth.RoleAdmin, adminauth.RoleAuditor)).Get("/api/v1/audit/events", a.events)
+	readers, admins := auth.Middleware(adminauth.RoleAdmin, adminauth.RoleAuditor), auth.Middleware(adminauth.RoleAdmin)
+	r.Route("/api/v1/audit", func(r chi.Router) {
+		r.With(readers).Get("/events", a.events)
+		keeper.Routes(r, readers, admins)
+	})
 	return r
 }
 

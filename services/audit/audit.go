@@ -14,13 +14,16 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
 
 // Run keeps the audit trail until ctx ends, every search it had begun has ended, and what the stream then held is
@@ -31,19 +34,11 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return err
 	}
-	if s.DatabaseURL == "" {
-		return errors.New("no database: set GATEHOUSE_DATABASE_URL")
-	}
-	writing, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit", MaxConns: 3})
+	db, err := openDatabase(ctx, s)
 	if err != nil {
-		return fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
+		return err
 	}
-	defer writing.Close()
-	reading, err := postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: "gatehouse-audit-search", MaxConns: s.Searches})
-	if err != nil {
-		return fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
-	}
-	defer reading.Close()
+	defer db.close()
 	nc, err := bus.Connect(context.WithoutCancel(ctx), host.Log, topology.Audit, s.Settings)
 	if err != nil {
 		return err
@@ -60,21 +55,26 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
 	follower := configlog.NewFollower(host.Log, events, configlog.Options{Repair: configlog.RepairFrom(nc)})
 	second := configcopy.New(configcopy.Options{
-		Log: host.Log, JetStream: js, Pool: writing, Events: events, Repair: configlog.RepairFrom(nc),
+		Log: host.Log, JetStream: js, Pool: db.writing, Events: events, Repair: configlog.RepairFrom(nc),
 		Attempt: s.Intervals.Attempt, Transaction: s.Intervals.Transaction, Retry: s.Intervals.Retry, Resend: s.Intervals.Resend,
 	})
 	status := &status{role: roleStarting, copied: func() configcopy.Status { return second.Status(sequence(follower.Snapshot())) }}
+	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
+	keeper := retention.New(retention.Settings{
+		Log: host.Log, Metrics: host.Metrics, Pool: db.removing, Trail: trail, Active: status.active, Poll: s.Intervals.Retention,
+		Policy: func() (configlog.Retention, error) { return policy(follower.Snapshot()) },
+	})
+	status.kept = keeper.View
 	meters := newMeters(host.Metrics, status)
 	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
 	in := &ingest{
-		log: host.Log, js: js, pool: writing, databaseURL: s.DatabaseURL, every: s.Intervals,
+		log: host.Log, js: js, pool: db.writing, databaseURL: s.DatabaseURL, every: s.Intervals,
 		partitionRows: s.PartitionRows, status: status, meters: meters, second: second,
 	}
 	a := &api{
 		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
-		archive: &archive{pool: reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
+		archive: &archive{pool: db.reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
 	}
-	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
 	journal := adminauth.NewJournal(host.Log, trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
 	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot, journal)
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "audit listens", slog.String("address", listener.Addr().String()))
@@ -84,15 +84,58 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Go(func() { follower.Run(running) })
 	work.Go(func() { in.run(running) })
 	work.Go(func() { journal.Run(running) })
+	work.Go(func() { keeper.Run(running) })
 	defer trail.Start(ctx, trailGrace)() // after all who write to it have ended
-	err = web.Serve(running, listener, a.routes(auth), web.Settings{})
+	err = web.Serve(running, listener, a.routes(auth, keeper), web.Settings{})
 	stop()
 	work.Wait()
 	return err
 }
 
+// database is the connections to Postgres, apart for each of what is done there, so that none waits for another.
+type database struct {
+	writing  *pgxpool.Pool // the active consumer, what indexes, and the second copy
+	reading  *pgxpool.Pool // searches
+	removing *pgxpool.Pool // retention
+}
+
+// openDatabase makes the pools; they connect when they are used.
+func openDatabase(ctx context.Context, s Settings) (db database, err error) {
+	if s.DatabaseURL == "" {
+		return db, errors.New("no database: set GATEHOUSE_DATABASE_URL")
+	}
+	for _, p := range []struct {
+		pool  **pgxpool.Pool
+		name  string
+		conns int32
+	}{{&db.writing, "gatehouse-audit", 3}, {&db.reading, "gatehouse-audit-search", s.Searches}, {&db.removing, "gatehouse-audit-retention", 4}} {
+		*p.pool, err = postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: p.name, MaxConns: p.conns})
+		if err != nil {
+			db.close()
+			return db, fmt.Errorf("GATEHOUSE_DATABASE_URL: %w", err)
+		}
+	}
+	return db, nil
+}
+
+func (db database) close() {
+	for _, p := range []*pgxpool.Pool{db.writing, db.reading, db.removing} {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
+
 // trailGrace is how long records of this service's own may take to go out at the end.
 const trailGrace = 2 * time.Second
+
+// policy is how long the trail is to be kept.
+func policy(s *configlog.Snapshot) (configlog.Retention, error) {
+	if s == nil {
+		return configlog.Retention{}, fault.New(fault.Unavailable, "the configuration was not loaded yet")
+	}
+	return s.Config.Audit.Retention, nil
+}
 
 // sequence is that of a configuration; none has 0.
 func sequence(s *configlog.Snapshot) uint64 {

@@ -7,6 +7,7 @@
 //	      audit.in.audit                               who signs in here and who is refused (adminauth.Journal)
 //	      audit.in.config-log                          a record of each commit, by way of the stream like all others
 //	      GET /api/v1/audit/events                     searches of admins and auditors, JSON
+//	      /api/v1/audit/retention, audit/holds         how long it is kept, and what is kept longer: see package retention
 //	keeps Postgres, schema audit; view audit.events    one row a call, audit.actions what is none (the SQL is in migrations)
 //	      audit.config_commit, audit.sealed_secret     the second copy of the configuration, to restore it from
 //
@@ -25,7 +26,9 @@
 // A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
 // ascending order resume is given too, also at the end: it finds what is stored later.
 //
-// The active consumer keeps the second copy of the configuration too: see package configcopy.
+// The active consumer keeps the second copy of the configuration too: see package configcopy. What is older, or more,
+// than the configuration allows is removed by package retention; the last section of its doc.go says what happens when
+// something is gone meanwhile.
 //
 // # When something is gone, or wrong
 //

@@ -44,7 +44,7 @@ func (in *ingest) sealOne(ctx context.Context) (name string, err error) {
 	}
 	defer conn.Release()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `SELECT name FROM audit.part WHERE NOT sealed AND hi <= (SELECT last_id + 1 FROM audit.head)
+		err := tx.QueryRow(ctx, `SELECT name FROM audit.part WHERE NOT sealed AND state = 'kept' AND hi <= (SELECT last_id + 1 FROM audit.head)
 			ORDER BY lo LIMIT 1`).Scan(&name)
 		if err != nil {
 			return err

@@ -69,6 +69,8 @@ type Intervals struct {
 	Seal time.Duration
 	// Log is how often the configuration log is held against what we have of it; default 1 s.
 	Log time.Duration
+	// Retention is how often to look whether a run of retention is due; default 10 s.
+	Retention time.Duration
 	// Resend is how long to wait for a record of a commit to be in the trail before it is sent again; default 1 min.
 	Resend time.Duration
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 
 	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
 
 // status is how the service fares, for health and metrics.
@@ -21,6 +22,7 @@ type status struct {
 	committed time.Time
 	tally
 	copied func() configcopy.Status // how the second copy of the configuration fares
+	kept   func() retention.View    // how retention fares
 }
 
 // tally counts what is not as it should be.
@@ -51,6 +53,7 @@ type detail struct {
 	Conflicts      int64             `json:"conflicts"`
 	ConfigFollowed any               `json:"config_log,omitempty"`
 	ConfigCopy     configcopy.Status `json:"config_copy"`
+	Retention      retention.View    `json:"retention"`
 }
 
 func (s *status) databaseAway(err error) error {
@@ -129,6 +132,7 @@ func (s *status) view() detail {
 	if s.role != roleStandby {
 		d.ConfigCopy = s.copied()
 	}
+	d.Retention = s.kept()
 	if !s.committed.IsZero() {
 		at := s.committed.UTC()
 		d.LastCommit = &at
@@ -142,4 +146,11 @@ func (s *status) check(config func() any) service.Check {
 	d := s.view()
 	d.ConfigFollowed = config()
 	return service.Check{Ready: d.Database == "" && d.Role != roleStarting, Detail: d}
+}
+
+// active tells whether this instance reads the stream.
+func (s *status) active() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.role == roleActive
 }

@@ -179,7 +179,9 @@ func TestAuditIsHandedOn(t *testing.T) {
 	if string(part[:n]) != "second\n" || len(resp.Header.Values("Cache-Control")) != 1 || resp.Header.Get("X-Gatehouse-Request-Id") != "req-7" {
 		t.Errorf("%q %v", part[:n], resp.Header)
 	}
-	i.call(http.MethodPost, "audit/stream", "").want(http.StatusMethodNotAllowed)
+	i.call(http.MethodPost, "audit/holds", "").want(http.StatusTeapot) // handed on, and answered as it likes
+	i.call(http.MethodDelete, "audit/holds/1", "").want(http.StatusTeapot)
+	i.call(http.MethodPut, "audit/holds/1", "").want(http.StatusMethodNotAllowed)
 }
 
 func TestAuditAway(t *testing.T) {

@@ -78,7 +78,10 @@ func (a *api) routes(r chi.Router) {
 	r.With(readers).Get("/admin-tokens", a.getAdminTokens)
 	r.With(admins).Post("/admin-tokens", a.postAdminToken)
 	r.With(admins).Delete("/admin-tokens/{name}", a.deleteAdminToken)
-	r.With(readers).Method(http.MethodGet, "/audit/*", a.auditProxy())
+	audit := a.auditProxy()
+	r.With(readers).Method(http.MethodGet, "/audit/*", audit)
+	r.With(admins).Method(http.MethodPost, "/audit/*", audit)
+	r.With(admins).Method(http.MethodDelete, "/audit/*", audit)
 }
 
 // allowed gives the methods a path takes.

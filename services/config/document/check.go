@@ -17,12 +17,26 @@ func Check(c *configlog.Config) (problems, warnings []fault.Problem) {
 	var k checker
 	k.sites(c.Sites)
 	k.notYet(c)
-	retention := c.Audit.Retention
-	k.atMost("audit.retention.max_days", uint64(retention.MaxDays), 36_500)
-	k.between("audit.retention.every", retention.Every, time.Second, 30*day)
+	k.retention(c.Audit.Retention)
 	slices.SortStableFunc(k.problems, byPath)
 	slices.SortStableFunc(k.warnings, byPath)
 	return k.problems, k.warnings
+}
+
+// retention checks how long the audit trail is kept. What it removes does not come back, so what may be a slip is warned of.
+func (k *checker) retention(r configlog.Retention) {
+	const few = 100_000 // an hour of a busy gateway
+	k.atMost("audit.retention.max_days", uint64(r.MaxDays), 36_500)
+	k.between("audit.retention.every", r.Every, time.Second, 30*day)
+	switch {
+	case r.MaxDays == 0 && r.MaxEntries == 0:
+		k.warn("audit.retention", "nothing is ever removed from the audit trail: the database grows without end")
+	case r.MaxDays > 0 && r.MaxDays < 7:
+		k.warn("audit.retention.max_days", "audit records older than these few days are removed for good; audit/retention/run?dry_run=true says what would go")
+	}
+	if r.MaxEntries > 0 && r.MaxEntries < few {
+		k.warn("audit.retention.max_entries", "all but these few audit records are removed for good; audit/retention/run?dry_run=true says what would go")
+	}
 }
 
 // Join gives all problems of several steps, each path's first only and none below a path that has one

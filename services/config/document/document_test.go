@@ -319,6 +319,24 @@ sites:
 	}
 }
 
+// TestRetentionIsWarnedOf where what it removes, or does not, may be a slip.
+func TestRetentionIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for retention, want := range map[string][]string{
+		`{"max_days":90}`:                        {},
+		`{"max_days":7,"max_entries":100000}`:    {},
+		`{"max_days":0}`:                         {"audit.retention"},
+		`{"max_days":0,"max_entries":500000000}`: {},
+		`{"max_days":1}`:                         {"audit.retention.max_days"},
+		`{"max_days":6,"max_entries":99999}`:     {"audit.retention.max_days", "audit.retention.max_entries"},
+	} {
+		_, problems, warnings := judge(`{"audit":{"retention":`+retention+`}}`, JSON)
+		if diff := cmp.Diff(want, paths(warnings)); diff != "" || len(problems) > 0 {
+			t.Errorf("%s: %v %s", retention, problems, diff)
+		}
+	}
+}
+
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	c, problems, _ := judge(`{"sites":[{"id":"a","product":"jira","hosts":["JIRA.Example.COM."],"context_path":"/jira/","base_url":"https://jira.example.com/jira/",

@@ -18,12 +18,6 @@ type setting struct {
 //
 // Switching API tokens off is obeyed; that there are none yet is no danger.
 func (k *checker) notYet(c *configlog.Config) {
-	retention, normal := c.Audit.Retention, Default().Audit.Retention
-	k.unused("audit.retention.", []setting{
-		{"max_days", retention.MaxDays != normal.MaxDays},
-		{"max_entries", retention.MaxEntries != normal.MaxEntries},
-		{"every", retention.Every != normal.Every},
-	})
 	for i := range c.Sites {
 		s, path := &c.Sites[i], at("sites", i)+"."
 		k.unused(path, laterForCallers(s))
@@ -48,7 +42,7 @@ func (k *checker) unused(path string, settings []setting) {
 	}
 }
 
-// laterForCallers are the rules about who may call, from where and how often, and what is kept of it.
+// laterForCallers are the rules about who may call, from where and how often.
 func laterForCallers(s *configlog.Site) []setting {
 	return []setting{
 		{"mode", s.Mode == "observe"},
@@ -65,7 +59,6 @@ func laterForCallers(s *configlog.Site) []setting {
 		{"bypass", len(s.Bypass) > 0},
 		{"rate_limit.enabled", s.RateLimit.Enabled},
 		{"stale.strict", s.Stale.Strict},
-		{"audit.sync", s.Audit.Sync == "always"},
 	}
 }
 

@@ -30,8 +30,6 @@ sites:
   bypass: ["/rest/api/2/field"]
   rate_limit: {enabled: true}
   stale: {strict: true}
-  audit: {sync: always}
-audit: {retention: {max_days: 30, max_entries: 5, every: 2h}}
 `, YAML)
 	if len(problems) > 0 {
 		t.Fatal(problems)
@@ -40,7 +38,7 @@ audit: {retention: {max_days: 30, max_entries: 5, every: 2h}}
 		return p.Message != notEnforced && p.Path != "sites[0].methods.product_oauth" && p.Path != "sites[0].grant"
 	})
 	want := []string{
-		"audit.retention.every", "audit.retention.max_days", "audit.retention.max_entries", "sites[0].audit.sync", "sites[0].bypass",
+		"sites[0].bypass",
 		"sites[0].directory.account", "sites[0].directory.max_age", "sites[0].directory.source", "sites[0].grant",
 		"sites[0].groups.allowed", "sites[0].groups.read_only", "sites[0].groups.require", "sites[0].groups.token_creators",
 		"sites[0].ip.allow", "sites[0].ip.proxy_header", "sites[0].ip.restrict", "sites[0].ip.trusted_proxies",

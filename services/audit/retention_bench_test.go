@@ -1,0 +1,136 @@
+package audit
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/retry"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// fillDatabase stores calls as the service does, in partitions of a million with runs of 256, but by SQL: one a
+// millisecond, of 5,000 users.
+func fillDatabase(b *testing.B, url string, count int64) {
+	b.Helper()
+	conn, err := pgx.Connect(b.Context(), url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(b.Context()))
+	p := partitions{log: testkit.Logger(b), size: 1_000_000, end: 1}
+	if err := p.reach(b.Context(), conn, count); err != nil {
+		b.Fatal(err)
+	}
+	for _, sql := range []string{
+		`INSERT INTO audit.call (id, time, epoch, n, opened, config_version, bytes_in, bytes_out, duration_ns, upstream_duration_ns, status, client_ip,
+				gateway, request_id, site, node, credential, provider, client_id, credential_fingerprint, username, decision, reason, detail, observed, outcome,
+				method, path, query, user_agent, trace_id, access, client_ip_source)
+			SELECT id, timestamptz '2026-01-01 00:00:00Z' + id * interval '1 millisecond', 1, id, 0, 7, 0, 1234, 2000000, 1500000, 200, '192.0.2.7',
+				'gw1', md5(id::text), 'jira', 'n1', 'oauth', 'corp', 'client' || id % 50, 'f00dfeedf00dfeed', 'user' || (id * 2654435761) % 5000, 'allow', 'allowed', '', '',
+				'completed', 'GET', '/rest/api/2/issue/ABC-' || id % 100000, '', 'python-requests/2.32', '', 'READ', 'peer'
+			FROM generate_series(1, {count}) AS id`,
+		`INSERT INTO audit.run (gateway, epoch, first_n, last_n, first_id)
+			SELECT 'gw1', 1, id, least(id + 255, {count}), id FROM generate_series(1, {count}, 256) AS id`,
+		`UPDATE audit.part SET rows = greatest(least(hi - 1, {count}) - lo + 1, 0), min_time = timestamptz '2026-01-01 00:00:00Z' + lo * interval '1 millisecond',
+			max_time = timestamptz '2026-01-01 00:00:00Z' + least(hi - 1, {count}) * interval '1 millisecond' WHERE lo <= {count}`,
+		`UPDATE audit.head SET last_id = {count}`,
+		`INSERT INTO audit.source (gateway, epoch, last_n) VALUES ('gw1', 1, {count})`,
+	} {
+		if _, err := conn.Exec(b.Context(), strings.ReplaceAll(sql, "{count}", strconv.FormatInt(count, 10))); err != nil {
+			b.Fatalf("%s: %v", sql, err)
+		}
+	}
+	if _, err := conn.Exec(b.Context(), `VACUUM ANALYZE audit.call`); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkRetention removes a million records of 2.2 million while a gateway goes on publishing: how long that takes, and
+// the longest time between two commits of the consumer beside the one without retention.
+func BenchmarkRetention(b *testing.B) {
+	w := &world{nats: testkit.StartNATS(b), url: benchDatabase(b)}
+	w.gateway = w.nats.JetStream(b, topology.Gateway)
+	fillDatabase(b, w.url, 2_200_000)
+	in := w.start(b, func(s *Settings) { s.Intervals = Intervals{Retention: time.Hour} })
+	in.awaitReady(b)
+	sealed := `SELECT count(*) FROM audit.part WHERE NOT sealed AND hi <= (SELECT last_id + 1 FROM audit.head)`
+	for row[int](b, w.url, sealed) > 0 { // else the indexes would be made meanwhile
+		retry.Sleep(b.Context(), 100*time.Millisecond)
+	}
+	c := w.writer(b)
+	c.commit("a million less", &configv1.RetentionSet{MaxEntries: 1_200_000, Every: durationpb.New(time.Hour)})
+	w.awaitCopied(b, c.at)
+	gaps := w.watchCommits(b)
+	quiet := gaps.during(func() { retry.Sleep(b.Context(), 2*time.Second) })
+	var took time.Duration
+	var out outcome
+	busy := gaps.during(func() {
+		began := time.Now()
+		out = told[outcome](b, in, http.StatusOK, http.MethodPost, "retention/run", "")
+		took = time.Since(began)
+	})
+	gaps.stop()
+	if out.Records < 990_000 {
+		b.Errorf("%+v", out)
+	}
+	b.ReportMetric(float64(out.Records), "records")
+	b.ReportMetric(took.Seconds(), "s/run")
+	b.ReportMetric(float64(busy.Milliseconds()), "longest-pause-ms")
+	b.ReportMetric(float64(quiet.Milliseconds()), "longest-pause-without-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// commitGaps watches the times between the commits of records of a busy gateway.
+type commitGaps struct {
+	last, longest atomic.Int64 // nanoseconds
+	stop          func()
+}
+
+func (w *world) watchCommits(b *testing.B) *commitGaps {
+	b.Helper()
+	g := &commitGaps{}
+	nc := w.nats.Connect(b, topology.Gateway)
+	sub, err := nc.SubscribeSync(topology.AuditCommitted + ".gw2")
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	var work sync.WaitGroup
+	work.Go(func() {
+		for n := uint64(1); ctx.Err() == nil; n += 20 {
+			w.publish(b, batch("gw2", 1, n, n+19))
+			retry.Sleep(ctx, 10*time.Millisecond) // 2,000 a second
+		}
+	})
+	work.Go(func() {
+		for {
+			if _, err := sub.NextMsgWithContext(ctx); err != nil {
+				return
+			}
+			now := time.Now().UnixNano()
+			if before := g.last.Swap(now); before > 0 && now-before > g.longest.Load() {
+				g.longest.Store(now - before)
+			}
+		}
+	})
+	g.stop = func() { cancel(); work.Wait() }
+	b.Cleanup(g.stop)
+	return g
+}
+
+// during gives the longest gap while do ran.
+func (g *commitGaps) during(do func()) time.Duration {
+	g.longest.Store(0)
+	do()
+	return time.Duration(max(g.longest.Load(), time.Now().UnixNano()-g.last.Load()))
+}
