@@ -23,6 +23,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
 	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
 
@@ -71,10 +72,10 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		log: host.Log, js: js, pool: db.writing, databaseURL: s.DatabaseURL, every: s.Intervals,
 		partitionRows: s.PartitionRows, status: status, meters: meters, second: second,
 	}
-	a := &api{
-		log: host.Log, slots: make(chan struct{}, s.Searches), patient: s.Intervals.Search, meters: meters,
-		archive: &archive{pool: db.reading, timeout: s.SearchTimeout, budget: s.Intervals.Search},
-	}
+	reader := reading.New(reading.Settings{
+		Log: host.Log, Metrics: host.Metrics, Pool: db.reading, Trail: trail, Searches: s.Searches, Exports: s.Exports,
+		Timeout: s.SearchTimeout, Budget: s.Intervals.Search,
+	})
 	journal := adminauth.NewJournal(host.Log, trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
 	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot, journal)
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "audit listens", slog.String("address", listener.Addr().String()))
@@ -86,7 +87,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Go(func() { journal.Run(running) })
 	work.Go(func() { keeper.Run(running) })
 	defer trail.Start(ctx, trailGrace)() // after all who write to it have ended
-	err = web.Serve(running, listener, a.routes(auth, keeper), web.Settings{})
+	err = web.Serve(running, listener, routes(auth, reader, keeper), web.Settings{})
 	stop()
 	work.Wait()
 	return err
@@ -95,7 +96,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 // database is the connections to Postgres, apart for each of what is done there, so that none waits for another.
 type database struct {
 	writing  *pgxpool.Pool // the active consumer, what indexes, and the second copy
-	reading  *pgxpool.Pool // searches
+	reading  *pgxpool.Pool // searches and exports
 	removing *pgxpool.Pool // retention
 }
 
@@ -108,7 +109,7 @@ func openDatabase(ctx context.Context, s Settings) (db database, err error) {
 		pool  **pgxpool.Pool
 		name  string
 		conns int32
-	}{{&db.writing, "gatehouse-audit", 3}, {&db.reading, "gatehouse-audit-search", s.Searches}, {&db.removing, "gatehouse-audit-retention", 4}} {
+	}{{&db.writing, "gatehouse-audit", 3}, {&db.reading, "gatehouse-audit-search", s.Searches + s.Exports}, {&db.removing, "gatehouse-audit-retention", 4}} {
 		*p.pool, err = postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: p.name, MaxConns: p.conns})
 		if err != nil {
 			db.close()

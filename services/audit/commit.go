@@ -107,6 +107,7 @@ func (l *ledger) write(ctx context.Context, tx pgx.Tx, p *plan, lastID int64) er
 	l.moveCursor(&b, p, lastID)
 	l.moveSources(&b, p)
 	noteRuns(&b, &p.rows)
+	noteStats(&b, p.stats)
 	for _, m := range p.rejected {
 		subject, _ := audittrail.Text(m.subject, 256)
 		reason, _ := audittrail.Text(m.poison, 1024)

@@ -6,9 +6,10 @@
 //	out   audit.committed.<gateway>                    audit.v1.Committed: up to which number all is kept
 //	      audit.in.audit                               who signs in here and who is refused (adminauth.Journal)
 //	      audit.in.config-log                          a record of each commit, by way of the stream like all others
-//	      GET /api/v1/audit/events                     searches of admins and auditors, JSON
+//	      GET /api/v1/audit/events, export, …          what admins and auditors read: see package reading
 //	      /api/v1/audit/retention, audit/holds         how long it is kept, and what is kept longer: see package retention
 //	keeps Postgres, schema audit; view audit.events    one row a call, audit.actions what is none (the SQL is in migrations)
+//	      audit.stat                                   calls by minute, counted when their outcome is stored
 //	      audit.config_commit, audit.sealed_secret     the second copy of the configuration, to restore it from
 //
 // Nothing is missing and nothing is there twice, because the rows and the place in the stream they came from are one
@@ -22,9 +23,6 @@
 //
 // Texts are stored as they came but for U+0000 (stored as ␀), bytes that are no UTF-8 (each stored as U+FFFD) and what
 // is longer than its limit (see audittrail.Clean; it ends with …). Times are kept to the microsecond.
-//
-// A search gives a page and where to go on; while next is not "" there may be more, also behind an empty page. In
-// ascending order resume is given too, also at the end: it finds what is stored later.
 //
 // The active consumer keeps the second copy of the configuration too: see package configcopy. What is older, or more,
 // than the configuration allows is removed by package retention; the last section of its doc.go says what happens when

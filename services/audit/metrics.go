@@ -5,7 +5,6 @@ import "github.com/prometheus/client_golang/prometheus"
 // meters are the metrics.
 type meters struct {
 	rows, batches, transactions, duplicates, changed, broken, holes, rejected, conflicts, skipped prometheus.Counter
-	searches                                                                                      *prometheus.CounterVec
 }
 
 func newMeters(registry prometheus.Registerer, s *status) *meters {
@@ -27,11 +26,8 @@ func newMeters(registry prometheus.Registerer, s *status) *meters {
 		rejected:     counter("rejected_total", "Messages that are no batch of records, kept in audit.rejected."),
 		conflicts:    counter("conflicts_total", "Records with the number of another one that says something else, kept in audit.conflict."),
 		skipped:      counter("stream_skipped_total", "Messages that were gone from the stream before they were read."),
-		searches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_audit_searches_total", Help: "Searches answered, by the fault they ended with.",
-		}, []string{"fault"}),
 	}
-	registry.MustRegister(m.rows, m.batches, m.transactions, m.duplicates, m.changed, m.broken, m.holes, m.rejected, m.conflicts, m.skipped, m.searches,
+	registry.MustRegister(m.rows, m.batches, m.transactions, m.duplicates, m.changed, m.broken, m.holes, m.rejected, m.conflicts, m.skipped,
 		gauge("lag", "Messages in the stream that are not in the database.", func(d detail) float64 { return float64(d.Lag) }),
 		gauge("config_copy_lag", "Commits of the configuration that are not in the second copy.", func(d detail) float64 { return float64(d.ConfigCopy.Lag) }),
 		gauge("config_copy_ok", "1 when the second copy of the configuration is made without trouble.",

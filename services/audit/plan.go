@@ -13,6 +13,7 @@ type plan struct {
 	sources  map[sourceKey]source // those that were heard of, as they will be
 	rejected []message
 	replaced []replacement
+	stats    map[statKey]*stat
 	gaps     []gap
 	again    []run // records whose numbers are taken: sent again, one hopes
 	// Found in the transaction: those that are not what is there, and were never seen before.
@@ -69,7 +70,7 @@ func newPlan(msgs []message, known map[sourceKey]source, firstID int64, now time
 		}
 	}
 	p.rows.count = id - firstID
-	p.replaced = p.rows.replaced()
+	p.replaced, p.stats = p.rows.replaced(), statsOf(p.rows.runs)
 	return p
 }
 

@@ -30,6 +30,8 @@ type Settings struct {
 	SearchTimeout time.Duration `env:"AUDIT_SEARCH_TIMEOUT" envDefault:"5s"`
 	// Searches is how many may run at once; more are answered 429.
 	Searches int32 `env:"AUDIT_SEARCHES" envDefault:"4"`
+	// Exports is how many exports may run at once.
+	Exports int32 `env:"AUDIT_EXPORTS" envDefault:"2"`
 	// PartitionRows is how many calls a partition of audit.call gets. It may change at any time.
 	PartitionRows int64 `env:"AUDIT_PARTITION_ROWS" envDefault:"1000000"`
 	bus.Settings
@@ -102,6 +104,9 @@ func (s Settings) withDefaults() Settings {
 	}
 	if s.Searches <= 0 {
 		s.Searches = 4
+	}
+	if s.Exports <= 0 {
+		s.Exports = 2
 	}
 	if s.PartitionRows <= 0 {
 		s.PartitionRows = 1_000_000

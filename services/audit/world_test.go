@@ -25,6 +25,8 @@ import (
 	"github.com/nats-io/nuid"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
 )
 
 func TestMain(m *testing.M) {
@@ -201,13 +203,13 @@ func do(t testing.TB, r *http.Request) (int, string) {
 }
 
 // search asks for a page that must be given.
-func (in *instance) search(t testing.TB, query string) page {
+func (in *instance) search(t testing.TB, query string) reading.Page {
 	t.Helper()
 	status, body := in.get(t, query)
 	if status != http.StatusOK {
 		t.Fatalf("%s: %d %s", query, status, body)
 	}
-	var p page
+	var p reading.Page
 	if err := json.Unmarshal([]byte(body), &p); err != nil {
 		t.Fatal(err)
 	}

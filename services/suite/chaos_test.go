@@ -1,8 +1,8 @@
 package suite_test
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/jackc/pgx/v5"
@@ -84,6 +83,35 @@ func TestKillAnything(t *testing.T) {
 	}
 	t.Logf("calls by reason: %v", reasons)
 	db.wantExact(t)
+	s.wantChains(len(rows))
+}
+
+// wantChains has the audit service recompute the hash chains of all records, from the first one of all.
+func (s *split) wantChains(atLeast int) {
+	s.t.Helper()
+	records, heads := 0, 0
+	for cursor := ""; ; {
+		var v struct {
+			OK      bool
+			Records int
+			Faults  []any
+			Removed []any
+			Heads   []any
+			Next    string
+		}
+		_, body := s.try(http.MethodGet, "http://"+s.admin+"/api/v1/audit/verify?cursor="+cursor, splitAdmin, "", "", status(http.StatusOK))
+		if err := json.Unmarshal([]byte(body), &v); err != nil || !v.OK || len(v.Removed) > 0 {
+			s.t.Fatalf("the chains are not whole: %v %s", err, body)
+		}
+		records, heads = records+v.Records, heads+len(v.Heads)
+		if cursor = v.Next; cursor == "" {
+			break
+		}
+	}
+	if records < atLeast {
+		s.t.Errorf("%d of %d records are verified", records, atLeast)
+	}
+	s.t.Logf("%d records in %d chains are verified", records, heads)
 }
 
 // killInTurn kills one after the other and starts it again, until ctx ends; then all run. It tells how often
@@ -329,8 +357,7 @@ func (d *database) calls(t testing.TB) (map[string]recordedCall, error) {
 	return all, err
 }
 
-// wantExact makes sure that nothing was lost, refused or found to be forged on the way, and that the hash chains go
-// through all runs and epochs.
+// wantExact makes sure that nothing was lost, refused or found to be forged on the way.
 func (d *database) wantExact(t testing.TB) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), d.url)
@@ -350,34 +377,5 @@ func (d *database) wantExact(t testing.TB) {
 		if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d %s: %v", n, what, err)
 		}
-	}
-	d.wantChains(t, conn)
-}
-
-func (d *database) wantChains(t testing.TB, conn *pgx.Conn) {
-	t.Helper()
-	rows, err := conn.Query(t.Context(), `SELECT gateway, epoch, first_n, last_n, prev_hash, hash FROM audit.run ORDER BY gateway, epoch, first_n`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var gateway, atGateway string
-	var epoch, first, last, atEpoch, atN uint64
-	var prev, hash []byte
-	var at audittrail.Hash
-	_, err = pgx.ForEachRow(rows, []any{&gateway, &epoch, &first, &last, &prev, &hash}, func() error {
-		if gateway != atGateway {
-			at = audittrail.Hash{}
-		}
-		if gateway != atGateway || epoch != atEpoch {
-			at, atGateway, atEpoch, atN = audittrail.Genesis(at, gateway, epoch), gateway, epoch, 0
-		}
-		if len(hash) != len(at) || !bytes.Equal(prev, at[:]) || first != atN+1 {
-			t.Errorf("records %d to %d of %s in epoch %d do not follow", first, last, gateway, epoch)
-		}
-		at, atN = audittrail.Hash(hash), last
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -127,6 +127,9 @@ func (r *run) work(ctx context.Context) error {
 	if err := r.removeRejected(ctx); err != nil {
 		return err
 	}
+	if err := r.removeStats(ctx); err != nil {
+		return err
+	}
 	return r.stuck
 }
 
@@ -174,6 +177,22 @@ func (r *run) removeRejected(ctx context.Context) error {
 		}
 	}
 	return r.reached("rejected")
+}
+
+// statDays is how long calls are counted by minute: a year and a month, to look back at the same day.
+const statDays = 400
+
+// removeStats removes counts that are too old. They name nobody, so no hold and no policy is about them.
+func (r *run) removeStats(ctx context.Context) error {
+	for more := true; more; {
+		done, err := r.conn.Exec(ctx, `DELETE FROM audit.stat WHERE ctid = ANY (ARRAY
+			(SELECT ctid FROM audit.stat WHERE minute < now() - make_interval(days => $1) LIMIT 5000))`, statDays)
+		if err != nil {
+			return fmt.Errorf("remove counts: %w", err)
+		}
+		more = done.RowsAffected() > 0
+	}
+	return nil
 }
 
 // end notes how the run went, also when what went wrong was the connection.

@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"crypto/md5"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,6 +19,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
 )
 
 // fillDatabase stores calls as the service does, in partitions of a million with runs of 256, but by SQL: one a
@@ -133,4 +138,49 @@ func (g *commitGaps) during(do func()) time.Duration {
 	g.longest.Store(0)
 	do()
 	return time.Duration(max(g.longest.Load(), time.Now().UnixNano()-g.last.Load()))
+}
+
+// BenchmarkSearch looks for the calls of one user in one hour among ten million, page after page.
+func BenchmarkSearch(b *testing.B) {
+	w := &world{nats: testkit.StartNATS(b), url: benchDatabase(b)}
+	w.gateway = w.nats.JetStream(b, topology.Gateway)
+	fillDatabase(b, w.url, 10_000_000)
+	in := w.start(b, func(s *Settings) { s.Intervals = Intervals{} })
+	in.awaitReady(b)
+	for row[int](b, w.url, `SELECT count(*) FROM audit.part WHERE NOT sealed AND hi <= (SELECT last_id + 1 FROM audit.head)`) > 0 {
+		retry.Sleep(b.Context(), 100*time.Millisecond)
+	}
+	for name, query := range map[string]string{
+		"user and hour":     "limit=1000&user=user4242&from=2026-01-01T01:00:00Z&to=2026-01-01T02:00:00Z",
+		"user, newest":      "limit=100&user=user4242",
+		"request":           "request_id=" + fmt.Sprintf("%x", md5.Sum([]byte("1234567"))),
+		"nothing found":     "user=nobody",
+		"hour and no index": "limit=100&path=/rest/api/2/issue/ABC-77&from=2026-01-01T01:00:00Z&to=2026-01-01T02:00:00Z",
+	} {
+		b.Run(name, func(b *testing.B) {
+			found := 0
+			for b.Loop() {
+				found = len(in.search(b, query).Events)
+			}
+			if found == 0 && name != "nothing found" {
+				b.Error("nothing found")
+			}
+			b.ReportMetric(float64(found), "found")
+		})
+	}
+	b.Run("export", func(b *testing.B) {
+		began, lines := time.Now(), 0
+		for b.Loop() {
+			_, body := in.export(b, "format=ndjson&from=2026-01-01T01:00:00Z&to=2026-01-01T01:03:20Z")
+			lines += bytes.Count(body, []byte("\n"))
+		}
+		b.ReportMetric(float64(lines)/time.Since(began).Seconds(), "records/s")
+	})
+	b.Run("verify", func(b *testing.B) {
+		began, records := time.Now(), int64(0)
+		for b.Loop() {
+			records += told[reading.Verified](b, in, http.StatusOK, http.MethodGet, "verify?gateway=gw1", "").Records
+		}
+		b.ReportMetric(float64(records)/time.Since(began).Seconds(), "records/s")
+	})
 }

@@ -1,4 +1,4 @@
-package audit
+package reading
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package audit
+package reading
 
 import (
 	"context"
@@ -21,19 +21,79 @@ type archive struct {
 	budget  time.Duration // of a search, before it gives what it has
 }
 
-// page is the answer to a search. Next is where to go on: while it is not "", there may be more, also behind a page
-// that is short or empty, because a search stops after a while and says how far it got. Resume is given in ascending
-// order, on every page: a cursor behind everything this page has seen, for whoever comes back for what is stored later.
-type page struct {
-	Events []event `json:"events"`
-	Next   string  `json:"next"`
-	Resume string  `json:"resume,omitempty"`
+// Page is the answer to a search. Next is where to go on: while it is not "", there may be more, also behind a page
+// that is short or empty, because a search stops after a while and says how far it got. Previous goes back the same way,
+// page by page. Resume is given in ascending order, on every page that was not reached by going back: a cursor behind
+// everything this page has seen, for whoever comes back for what is stored later.
+type Page struct {
+	Events   []Event `json:"events"`
+	Next     string  `json:"next"`
+	Previous string  `json:"previous"`
+	Resume   string  `json:"resume,omitempty"`
 }
 
-// search goes through the partitions that can hold what is asked for, in order, until the page is full or the time
-// is up. Ids become visible in their order, so no page misses what an earlier one has passed. The error is a fault.
-func (a *archive) search(ctx context.Context, q query) (page, error) {
-	found := page{Events: []event{}}
+// search gives a page. The error is a fault.
+func (a *archive) search(ctx context.Context, q query) (Page, error) {
+	way := q
+	way.ascending = q.ascending != q.back
+	got, err := a.walk(ctx, way)
+	if err != nil {
+		return Page{}, err
+	}
+	if q.back {
+		slices.Reverse(got.events)
+	}
+	return q.page(got), nil
+}
+
+// page makes a page of what was found.
+func (q query) page(got walked) Page {
+	p := Page{Events: got.events}
+	first, last := q.beside(q.after)
+	if n := len(got.events); n > 0 {
+		first, last = got.events[0].ID, got.events[n-1].ID
+	}
+	on := ""
+	if got.more {
+		on = position{id: got.reached, search: q.search, back: q.back}.encode()
+	}
+	switch {
+	case q.back:
+		p.Previous, p.Next = on, position{id: last, search: q.search}.encode()
+	case q.after > 0:
+		p.Next, p.Previous = on, position{id: first, search: q.search, back: true}.encode()
+	default:
+		p.Next = on
+	}
+	if q.ascending && !q.back {
+		p.Resume = on
+		if on == "" {
+			p.Resume = position{id: max(got.lastID, q.after), search: q.search}.encode()
+		}
+	}
+	return p
+}
+
+// beside gives from where to go back, and on, so that the record with this id is come across again.
+func (q query) beside(id int64) (back, on int64) {
+	if q.ascending {
+		return id + 1, id - 1
+	}
+	return id - 1, id + 1
+}
+
+// walked is what was found, in the order of the walk.
+type walked struct {
+	events  []Event
+	more    bool  // there may be more, behind reached
+	reached int64 // id
+	lastID  int64 // there is
+}
+
+// walk goes through the partitions that can hold what is asked for, in order, until the page is full or the time is
+// up. Ids become visible in their order, so no page misses what an earlier one has passed. The error is a fault.
+func (a *archive) walk(ctx context.Context, q query) (walked, error) {
+	found := walked{events: []Event{}}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, a.budget+2*a.timeout) // for a database that does not even time out
 	defer cancel()
@@ -42,34 +102,29 @@ func (a *archive) search(ctx context.Context, q query) (page, error) {
 		if err != nil {
 			return err
 		}
+		found.lastID = lastID
 		for i, p := range parts {
-			more, err := a.scan(ctx, tx, q, p, q.limit+1-len(found.Events))
+			more, err := a.scan(ctx, tx, q, p, q.limit+1-len(found.events))
 			if err != nil {
-				if isTimeout(err) && len(found.Events) > 0 {
-					found.Next = q.next(p.before(q.ascending))
+				if isTimeout(err) && len(found.events) > 0 {
+					found.more, found.reached = true, p.before(q.ascending)
 					return errEnough
 				}
 				return err
 			}
-			found.Events = append(found.Events, more...)
-			if len(found.Events) > q.limit {
-				found.Events = found.Events[:q.limit]
-				found.Next = q.next(found.Events[q.limit-1].ID)
+			found.events = append(found.events, more...)
+			if len(found.events) > q.limit {
+				found.events = found.events[:q.limit]
+				found.more, found.reached = true, found.events[q.limit-1].ID
 				return nil
 			}
 			if time.Since(began) > a.budget && i < len(parts)-1 {
-				found.Next = q.next(parts[i+1].before(q.ascending))
+				found.more, found.reached = true, parts[i+1].before(q.ascending)
 				return nil
 			}
 		}
-		if q.ascending {
-			found.Resume = q.next(max(lastID, q.after))
-		}
 		return nil
 	})
-	if q.ascending && found.Next != "" {
-		found.Resume = found.Next
-	}
 	if errors.Is(err, errEnough) {
 		return found, nil
 	}
@@ -78,8 +133,6 @@ func (a *archive) search(ctx context.Context, q query) (page, error) {
 
 // errEnough ends a transaction that Postgres has given up, with what was found before.
 var errEnough = errors.New("the time is up")
-
-func (q query) next(id int64) string { return position{id: id, search: q.search}.encode() }
 
 // part is the ids lo to hi-1.
 type part struct{ lo, hi int64 }
@@ -121,6 +174,9 @@ func (a *archive) begin(ctx context.Context, tx pgx.Tx, q query) (parts []part, 
 		} else if q.after > 0 {
 			p.hi = min(p.hi, q.after)
 		}
+		if q.upTo > 0 {
+			p.hi = min(p.hi, q.upTo+1)
+		}
 		if p.lo < p.hi {
 			parts = append(parts, p)
 		}
@@ -133,7 +189,7 @@ func (a *archive) begin(ctx context.Context, tx pgx.Tx, q query) (parts []part, 
 
 // scan reads up to limit events of a partition. The text of the statement is ours alone: what the caller said are
 // its parameters.
-func (a *archive) scan(ctx context.Context, tx pgx.Tx, q query, p part, limit int) ([]event, error) {
+func (a *archive) scan(ctx context.Context, tx pgx.Tx, q query, p part, limit int) ([]Event, error) {
 	args := []any{p.lo, p.hi, limit}
 	clauses := []string{"id >= $1", "id < $2"}
 	where := slices.Clone(q.where)
@@ -143,10 +199,7 @@ func (a *archive) scan(ctx context.Context, tx pgx.Tx, q query, p part, limit in
 	if !q.to.IsZero() {
 		where = append(where, condition{"time < %s", q.to})
 	}
-	for _, c := range where {
-		args = append(args, c.value)
-		clauses = append(clauses, fmt.Sprintf(c.sql, fmt.Sprintf("$%d", len(args))))
-	}
+	clauses, args = conditions(where, clauses, args)
 	order := " ORDER BY id DESC LIMIT $3"
 	if q.ascending {
 		order = " ORDER BY id LIMIT $3"
@@ -156,6 +209,20 @@ func (a *archive) scan(ctx context.Context, tx pgx.Tx, q query, p part, limit in
 		return nil, err
 	}
 	return pgx.CollectRows(rows, scanEvent)
+}
+
+// conditions appends clauses with their values.
+func conditions(where []condition, clauses []string, args []any) ([]string, []any) {
+	for _, c := range where {
+		if two, ok := c.value.(pair); ok {
+			args = append(args, two.first, two.second)
+			clauses = append(clauses, fmt.Sprintf(c.sql, fmt.Sprintf("$%d", len(args)-1), fmt.Sprintf("$%d", len(args))))
+			continue
+		}
+		args = append(args, c.value)
+		clauses = append(clauses, fmt.Sprintf(c.sql, fmt.Sprintf("$%d", len(args))))
+	}
+	return clauses, args
 }
 
 // bound is a time as a parameter: NULL for none.

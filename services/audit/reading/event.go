@@ -1,4 +1,4 @@
-package audit
+package reading
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// event is one record as it is answered; the names are those of the view audit.records.
-type event struct {
+// Event is one record as it is answered; the names are those of the view audit.records.
+type Event struct {
 	ID                    int64     `json:"id"`
 	Time                  time.Time `json:"time"` // UTC, to the microsecond
 	RequestID             string    `json:"request_id"`
@@ -60,7 +60,7 @@ func selectEvents() string {
 	}, ", ") + " FROM audit.records"
 }
 
-func scanEvent(row pgx.CollectableRow) (e event, err error) {
+func scanEvent(row pgx.CollectableRow) (e Event, err error) {
 	err = row.Scan(&e.ID, &e.Time, &e.RequestID, &e.Site, &e.Gateway, &e.Node, &e.ConfigVersion, &e.Credential, &e.Provider, &e.ClientID,
 		&e.CredentialFingerprint, &e.User, &e.Decision, &e.Reason, &e.Detail, &e.Observed, &e.Status, &e.Outcome,
 		&e.Method, &e.Path, &e.Query, &e.ClientIP, &e.UserAgent,

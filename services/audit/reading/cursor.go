@@ -1,4 +1,4 @@
-package audit
+package reading
 
 import (
 	"crypto/sha256"
@@ -12,12 +12,15 @@ import (
 type position struct {
 	id     int64
 	search [8]byte // fingerprint of the search it belongs to
+	back   bool    // the other way: to the page before
 }
 
+// The first byte of a cursor says which way it goes.
 const (
-	cursorVersion = 1
-	cursorBody    = 1 + 8 + 8
-	cursorSum     = 5
+	cursorOn   = 1
+	cursorBack = 2
+	cursorBody = 1 + 8 + 8
+	cursorSum  = 5
 )
 
 // errCursor says all there is to say: a cursor is opaque.
@@ -28,7 +31,11 @@ var errCursor = errors.New("it is not one that was given here")
 // told from one that was given.
 func (p position) encode() string {
 	raw := make([]byte, 0, cursorBody+cursorSum)
-	raw = append(raw, cursorVersion)
+	way := byte(cursorOn)
+	if p.back {
+		way = cursorBack
+	}
+	raw = append(raw, way)
 	raw = binary.BigEndian.AppendUint64(raw, uint64(p.id)) //nolint:gosec // decode turns it back
 	raw = append(raw, p.search[:]...)
 	return base64.RawURLEncoding.EncodeToString(append(raw, checksum(raw)...))
@@ -46,14 +53,14 @@ func decodeCursor(text string) (position, error) {
 		return p, errCursor
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != cursorBody+cursorSum || raw[0] != cursorVersion {
+	if err != nil || len(raw) != cursorBody+cursorSum || raw[0] != cursorOn && raw[0] != cursorBack {
 		return p, errCursor
 	}
 	id := binary.BigEndian.Uint64(raw[1:9])
 	if id > math.MaxInt64 {
 		return p, errCursor
 	}
-	p.id = int64(id)
+	p.id, p.back = int64(id), raw[0] == cursorBack
 	copy(p.search[:], raw[9:cursorBody])
 	if p.encode() != text { // the checksum, and that one position has one text only
 		return position{}, errCursor
