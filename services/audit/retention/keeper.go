@@ -172,10 +172,15 @@ func (k *Keeper) due(ctx context.Context, policy configlog.Retention) (bool, err
 	case last.Error != "":
 		next = last.Ended.Add(k.pause())
 	default:
-		next = last.Began.Add(max(time.Duration(policy.Every), time.Second))
+		next = last.next(policy)
 	}
 	k.view.Next = &next
 	return !next.After(now), nil
+}
+
+// next is when the run after one that ended well is due.
+func (o Outcome) next(policy configlog.Retention) time.Time {
+	return o.Began.Add(max(time.Duration(policy.Every), time.Second))
 }
 
 // pause is how long to wait after a run that failed.
@@ -199,7 +204,11 @@ func (k *Keeper) make(ctx context.Context, o order) (Outcome, error) {
 		k.log.LogAttrs(ctx, slog.LevelWarn, "audit retention failed", slog.Any("error", err), slog.Int("in_a_row", k.failures))
 		return out, err
 	}
-	k.failures, k.view.Trouble, k.view.Last = 0, "", &out
+	k.failures, k.view.Trouble, k.view.Last, k.view.Next = 0, "", &out, nil
+	if o.policy.MaxDays > 0 || o.policy.MaxEntries > 0 {
+		next := out.next(o.policy)
+		k.view.Next = &next
+	}
 	k.log.LogAttrs(ctx, slog.LevelInfo, "audit retention is done", slog.Int64("run", out.ID), slog.Int64("records", out.Records),
 		slog.Int64("partitions", out.Partitions), slog.Int64("held", out.Held), slog.Duration("took", time.Since(began)))
 	return out, nil
