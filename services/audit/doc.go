@@ -35,6 +35,11 @@
 //	stream missing            as NATS away
 //	Postgres away, at start   runs, is not ready, says so; migrates and begins when it is there
 //	Postgres killed or hangs  not ready, searches 503; the stream keeps everything; lag grows; goes on by itself
+//	Postgres slow             what comes while a transaction commits goes with the next one; searches end after 5 s
+//	Postgres restarted        as killed
+//	Postgres out of disk      as killed, but searches are answered; goes on by itself once there is room
+//	Postgres read-only        (a failover) as out of disk
+//	schema of an older version brought up to date first, with all that is in it; a newer one: see postgres.Migrate
 //	this process killed       the transaction never was; the next process goes on from the cursor
 //	told to end               commits what the stream holds, for 5 s at most, and ends; the rest is for the next process
 //	second consumer           stands by, ready for searches; takes over within a second

@@ -246,12 +246,26 @@ func (v *Verified) gap(ctx context.Context, tx pgx.Tx, r Range) error {
 	if err != nil {
 		return err
 	}
-	if removed {
+	before, err := withoutRun(ctx, tx, r)
+	switch {
+	case err != nil:
+		return err
+	case before == r.Last-r.First+1:
+		v.Records, v.Unchained = v.Records+before, v.Unchained+before
+	case removed:
 		v.Removed = append(v.Removed, r)
-		return nil
+	default:
+		v.fault(r, "missing")
 	}
-	v.fault(r, "missing")
 	return nil
+}
+
+// withoutRun counts records that a version has stored which did not note where they are yet: they come before all that
+// it is noted of.
+func withoutRun(ctx context.Context, tx pgx.Tx, r Range) (n int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM audit.call WHERE id < (SELECT min(first_id) FROM audit.run)
+		AND gateway = $1 AND epoch = $2 AND n BETWEEN $3 AND $4`, r.Gateway, r.Epoch, r.First, r.Last).Scan(&n)
+	return n, err
 }
 
 func (v *Verified) fault(r Range, what string) { v.Faults = append(v.Faults, Fault{r, what}) }
