@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -241,25 +242,11 @@ func isTimeout(err error) bool {
 
 // unavailable makes a fault of what can go wrong with a database that is not ours to mend.
 func unavailable(err error) error {
-	var answer *pgconn.PgError
-	var scan pgx.ScanArgError
 	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &scan):
-		return err
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(fault.Unavailable, "the search took too long: ask for a shorter time, or for a user", err)
-	case !errors.As(err, &answer):
-		return fault.Wrap(fault.Unavailable, "the database is away", err)
-	}
-	switch answer.Code[:2] {
-	case "08", "53", "57", "25": // connection, resources, operator, read only
-		return fault.Wrap(fault.Unavailable, "the database is away", err)
-	}
-	switch answer.Code {
-	case "3F000", "42P01", "3D000", "55P03": // no schema, no table, no database, locked
-		return fault.Wrap(fault.Unavailable, "the database is not ready", err)
+	case postgres.IsAway(err):
+		return fault.Wrap(fault.Unavailable, "the database is away, or not ready", err)
 	}
 	return err
 }

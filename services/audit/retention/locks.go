@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -199,19 +200,13 @@ func (r *run) watch(ctx context.Context, pid uint32) {
 	}
 }
 
-// unavailable makes a fault of a database that is away.
+// unavailable makes a fault of a run that is under way, and of a database that is away.
 func unavailable(err error) error {
-	var answer *pgconn.PgError
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, errBusy):
 		return fault.Wrap(fault.Conflict, "a run of retention is under way", err)
-	case errors.As(err, &answer) && answer.Code[:2] != "08" && answer.Code[:2] != "53" && answer.Code[:2] != "57" && answer.Code != "55P03" &&
-		answer.Code != "42P01" && answer.Code != "3F000":
-		return err
-	case errors.As(err, new(*fault.Error)):
-		return err
+	case !errors.As(err, new(*fault.Error)) && postgres.IsAway(err):
+		return fault.Wrap(fault.Unavailable, "the database is away, or not ready", err)
 	}
-	return fault.Wrap(fault.Unavailable, "the database is away, or not ready", err)
+	return err
 }
