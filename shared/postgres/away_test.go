@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/gatehouse-suite/gatehouse/shared/postgres"
 )
 
 func TestIsAway(t *testing.T) {
