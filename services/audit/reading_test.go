@@ -386,6 +386,9 @@ func TestVerify(t *testing.T) {
 		"hash too":      {`UPDATE audit.run SET hash = sha256('x') WHERE epoch = 2 AND last_n = 100`, `UPDATE audit.run SET hash = (SELECT hash FROM saved WHERE last_n = 100) WHERE epoch = 2 AND last_n = 100`, "altered"},
 		"taken away":    {`DELETE FROM audit.call WHERE epoch = 2 AND n = 33`, `INSERT INTO audit.call SELECT * FROM rows WHERE epoch = 2 AND n = 33`, "incomplete"},
 		"run as well":   {`DELETE FROM audit.run WHERE epoch = 2 AND first_n <= 33 AND last_n >= 33`, `INSERT INTO audit.run SELECT * FROM saved s WHERE NOT EXISTS (SELECT FROM audit.run r WHERE r.epoch = s.epoch AND r.first_n = s.first_n)`, "missing"},
+		"last ones":     {`DELETE FROM audit.run WHERE gateway = 'gw1' AND epoch = 2 AND last_n > 90; DELETE FROM audit.call WHERE gateway = 'gw1' AND epoch = 2 AND n > 90`, `INSERT INTO audit.call SELECT * FROM rows WHERE gateway = 'gw1' AND epoch = 2 AND n > 90; INSERT INTO audit.run SELECT * FROM saved s WHERE epoch = 2 AND last_n > 90`, "missing"},
+		"last epoch":    {`DELETE FROM audit.run WHERE gateway = 'gw1' AND epoch = 2`, `INSERT INTO audit.run SELECT * FROM saved s WHERE epoch = 2`, "missing"},
+		"epoch unknown": {`DELETE FROM audit.source WHERE gateway = 'gw1' AND epoch = 2`, `INSERT INTO audit.source (gateway, epoch, last_n) VALUES ('gw1', 2, 100)`, "unknown_epoch"},
 		"chain cut":     {`UPDATE audit.run SET prev_hash = sha256('x') WHERE epoch = 2 AND first_n = 1`, `UPDATE audit.run r SET prev_hash = s.prev_hash FROM saved s WHERE r.epoch = 2 AND r.first_n = 1 AND s.epoch = 2 AND s.first_n = 1`, "not_linked"},
 		"epoch swapped": {`UPDATE audit.run SET hash = sha256('y') WHERE epoch = 1`, `UPDATE audit.run r SET hash = s.hash FROM saved s WHERE r.epoch = 1 AND s.epoch = 1`, "not_linked"},
 	} {
@@ -399,6 +402,14 @@ func TestVerify(t *testing.T) {
 		if v := verified(t, in, "gateway=gw1"); !v.OK {
 			t.Fatalf("%s is mended: %+v", name, v.Faults)
 		}
+	}
+	// What retention may have removed is no fault, what it cannot have is one.
+	exec(t, w.url, `INSERT INTO audit.retention_run (began, asked_by, request_id, client_ip, max_days, max_entries, before, up_to, records)
+		VALUES (now(), '', '', '', 1, 0, '2026-01-02T03:00:00.010Z', 0, 5)`)
+	exec(t, w.url, `DELETE FROM audit.run WHERE epoch = 2 AND first_n IN (1, 51)`)
+	v = verified(t, in, "gateway=gw1")
+	if v.OK || len(v.Faults) != 1 || v.Faults[0].First != 51 || len(v.Removed) != 1 || v.Removed[0].Last != 5 {
+		t.Errorf("faults %+v, removed %+v", v.Faults, v.Removed)
 	}
 	for query, names := range map[string]string{"cursor=x": "cursor", "epoch=1": "epoch", "gateway=a&gateway=b": "gateway"} {
 		if status, body := in.ask(t, http.MethodGet, adminToken, "verify?"+query, ""); status != http.StatusBadRequest || !strings.Contains(body, names) {

@@ -45,7 +45,8 @@ type Range struct {
 }
 
 // Fault is a range and what is wrong with it: altered (the records are not those that were chained), incomplete (some
-// of the rows are not there), not_linked (the chain does not go on from the record before), missing (no record has these numbers).
+// of the rows are not there), not_linked (the chain does not go on from the record before), missing (no record has these numbers),
+// unknown_epoch (the trail does not know of the epoch).
 type Fault struct {
 	Range
 	What string `json:"what"`
@@ -165,8 +166,10 @@ func (v *Verified) walk(ctx context.Context, tx pgx.Tx, at place, until time.Tim
 			at.Gateway, at.Epoch, at.N, before = l.Gateway, l.Epoch, l.Last, l
 		}
 		if len(links) < verifyRuns {
-			v.head(before)
-			return nil
+			if err := v.end(ctx, tx, before); err != nil {
+				return err
+			}
+			return v.vanished(ctx, tx, at.Only)
 		}
 	}
 }
@@ -206,12 +209,12 @@ func (v *Verified) link(ctx context.Context, tx pgx.Tx, before, l *link) error {
 	expected := int64(1)
 	if sameEpoch {
 		expected = before.Last + 1
-	} else {
-		v.head(before)
+	} else if err := v.end(ctx, tx, before); err != nil {
+		return err
 	}
 	switch {
 	case l.First > expected:
-		return v.gap(ctx, tx, Range{l.Gateway, l.Epoch, expected, l.First - 1})
+		return v.gap(ctx, tx, before, Range{l.Gateway, l.Epoch, expected, l.First - 1})
 	case l.prev == nil:
 		return nil
 	case sameEpoch:
@@ -237,21 +240,34 @@ func (v *Verified) link(ctx context.Context, tx pgx.Tx, before, l *link) error {
 	return nil
 }
 
-// gap finds out why numbers have no record.
-func (v *Verified) gap(ctx context.Context, tx pgx.Tx, r Range) error {
+// gap finds out why numbers have no record. Retention can have removed them only if a run was about records as new as
+// the one before them, or as the start of their epoch.
+func (v *Verified) gap(ctx context.Context, tx pgx.Tx, before *link, r Range) error {
+	var since *time.Time
+	var id int64
+	if before != nil && before.Gateway == r.Gateway && before.Epoch == r.Epoch {
+		id = before.firstID + before.Last - before.First
+	}
 	var removed bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.retention_run WHERE records > 0)
-		AND NOT EXISTS (SELECT FROM audit.hole WHERE gateway = $1 AND epoch = $2 AND first_n <= $4 AND last_n >= $3)`,
-		r.Gateway, r.Epoch, r.First, r.Last).Scan(&removed)
+	err := tx.QueryRow(ctx, `SELECT time FROM audit.call WHERE id = $1`, id).Scan(&since)
+	if errors.Is(err, pgx.ErrNoRows) {
+		start := time.Unix(0, r.Epoch).UTC() // an epoch is called by when it began
+		since, err = &start, nil
+	}
+	if err == nil {
+		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.retention_run WHERE records > 0 AND (before > $5 OR up_to > $6))
+			AND NOT EXISTS (SELECT FROM audit.hole WHERE gateway = $1 AND epoch = $2 AND first_n <= $4 AND last_n >= $3)`,
+			r.Gateway, r.Epoch, r.First, r.Last, since, id).Scan(&removed)
+	}
 	if err != nil {
 		return err
 	}
-	before, err := withoutRun(ctx, tx, r)
+	old, err := withoutRun(ctx, tx, r)
 	switch {
 	case err != nil:
 		return err
-	case before == r.Last-r.First+1:
-		v.Records, v.Unchained = v.Records+before, v.Unchained+before
+	case old == r.Last-r.First+1:
+		v.Records, v.Unchained = v.Records+old, v.Unchained+old
 	case removed:
 		v.Removed = append(v.Removed, r)
 	default:
@@ -270,11 +286,44 @@ func withoutRun(ctx context.Context, tx pgx.Tx, r Range) (n int64, err error) {
 
 func (v *Verified) fault(r Range, what string) { v.Faults = append(v.Faults, Fault{r, what}) }
 
-// head notes the end of a chain.
-func (v *Verified) head(l *link) {
-	if l != nil && l.hash != nil {
+// end notes the end of an epoch's chain, and holds it against how far the epoch is known to have gone.
+func (v *Verified) end(ctx context.Context, tx pgx.Tx, l *link) error {
+	if l == nil {
+		return nil
+	}
+	if l.hash != nil {
 		v.Heads = append(v.Heads, Anchor{l.Gateway, l.Epoch, l.Last, hex.EncodeToString(l.hash)})
 	}
+	var last int64
+	err := tx.QueryRow(ctx, `SELECT last_n FROM audit.source WHERE gateway = $1 AND epoch = $2`, l.Gateway, l.Epoch).Scan(&last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		v.fault(l.Range, "unknown_epoch")
+		return nil
+	}
+	if err == nil && last > l.Last {
+		err = v.gap(ctx, tx, l, Range{l.Gateway, l.Epoch, l.Last + 1, last})
+	}
+	return err
+}
+
+// vanished looks for epochs of which nothing is left.
+func (v *Verified) vanished(ctx context.Context, tx pgx.Tx, only string) error {
+	rows, err := tx.Query(ctx, `SELECT gateway, epoch, last_n FROM audit.source s WHERE ($1 = '' OR gateway = $1) AND last_n > 0
+		AND NOT EXISTS (SELECT FROM audit.run r WHERE r.gateway = s.gateway AND r.epoch = s.epoch) ORDER BY gateway, epoch`, only)
+	if err != nil {
+		return err
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Range, err error) {
+		r.First = 1
+		err = row.Scan(&r.Gateway, &r.Epoch, &r.Last)
+		return r, err
+	})
+	for _, r := range all {
+		if err == nil {
+			err = v.gap(ctx, tx, nil, r)
+		}
+	}
+	return err
 }
 
 // records recomputes the chain of a run from its rows.

@@ -210,8 +210,8 @@ func (r *run) end(ctx context.Context, failed error) (out Outcome, err error) {
 		if err := closeRuns(ctx, tx, r.id, said); err != nil {
 			return err
 		}
-		// Only so many are kept: the trail itself has those that did something.
-		if _, err := tx.Exec(ctx, `DELETE FROM audit.retention_run WHERE id < $1 - 1000`, r.id); err != nil {
+		// Only so many are kept that did nothing; a verification looks at the others.
+		if _, err := tx.Exec(ctx, `DELETE FROM audit.retention_run WHERE id < $1 - 1000 AND records = 0`, r.id); err != nil {
 			return err
 		}
 		out, err = lastRun(ctx, tx)
