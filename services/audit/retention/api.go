@@ -51,7 +51,7 @@ func (k *Keeper) answer(do func(*http.Request) (status int, body any, err error)
 		switch fault.CodeOf(err) { //nolint:exhaustive // the others are the caller's
 		case fault.Internal:
 			k.log.LogAttrs(r.Context(), slog.LevelError, "audit retention: a request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
-		case fault.Unavailable, fault.Conflict:
+		case fault.Unavailable, fault.Conflict, fault.Limited:
 			w.Header().Set("Retry-After", "1")
 		}
 		web.Fault(w, 0, err)
@@ -111,6 +111,12 @@ func (k *Keeper) ask(r *http.Request) (int, any, error) {
 	}
 	who := adminauth.From(r.Context())
 	if dry {
+		select {
+		case k.dry <- struct{}{}:
+		default: // each has a connection, and runs need theirs
+			return 0, nil, fault.New(fault.Limited, "another dry run is under way")
+		}
+		defer func() { <-k.dry }()
 		out, err := k.rehearse(r.Context(), who.Name, policy)
 		return http.StatusOK, out, err
 	}

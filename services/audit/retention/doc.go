@@ -31,6 +31,8 @@
 //	configuration not known   nothing is removed until it is
 //	a long transaction        (a report, a dump) holds partitions: they stay, the run fails and says who it is
 //	clocks differ             the earlier one holds: of this machine and of the database
+//	a clock jumps             by more than a week: no run but one that is asked for; health says so
+//	many dry runs             one at a time, others 429
 //	trail takes no records    what was done waits in audit.unrecorded; retention goes on
 //	policy made longer        in a run: that one goes by what it began with; what it has only detached is put back
 //	nobody active             no runs but those that are asked for

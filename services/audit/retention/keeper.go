@@ -47,11 +47,13 @@ type Keeper struct {
 	meters *meters
 	orders chan asked
 	told   chan struct{} // of one: there is something to tell the trail
+	dry    chan struct{} // of one: who makes a dry run
 	// crash, in tests, ends a run as kill -9 would, at a place it names.
 	crash func(place string) bool
 
 	mu       sync.Mutex
-	failures int // runs that failed one after the other
+	failures int       // runs that failed one after the other
+	retryAt  time.Time // not before
 	view     View
 }
 
@@ -90,7 +92,7 @@ func New(s Settings) *Keeper {
 			*d.value = d.zero
 		}
 	}
-	return &Keeper{Settings: s, log: s.Log, meters: newMeters(s.Metrics), orders: make(chan asked), told: make(chan struct{}, 1)}
+	return &Keeper{Settings: s, log: s.Log, meters: newMeters(s.Metrics), orders: make(chan asked), told: make(chan struct{}, 1), dry: make(chan struct{}, 1)}
 }
 
 // View gives how retention fares.
@@ -169,10 +171,12 @@ func (k *Keeper) due(ctx context.Context, policy configlog.Retention) (bool, err
 	next := now
 	switch {
 	case never, last.Ended == nil: // interrupted, or it runs: its lock tells
-	case last.Error != "":
-		next = last.Ended.Add(k.pause())
+	case last.Error != "": // it is made again
 	default:
 		next = last.next(policy)
+	}
+	if k.retryAt.After(next) {
+		next = k.retryAt
 	}
 	k.view.Next = &next
 	return !next.After(now), nil
@@ -199,12 +203,12 @@ func (k *Keeper) make(ctx context.Context, o order) (Outcome, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
-		k.failures++
+		k.failures, k.retryAt = k.failures+1, time.Now().Add(k.pause())
 		k.view.Trouble = err.Error()
 		k.log.LogAttrs(ctx, slog.LevelWarn, "audit retention failed", slog.Any("error", err), slog.Int("in_a_row", k.failures))
 		return out, err
 	}
-	k.failures, k.view.Trouble, k.view.Last, k.view.Next = 0, "", &out, nil
+	k.failures, k.retryAt, k.view.Trouble, k.view.Last, k.view.Next = 0, time.Time{}, "", &out, nil
 	if o.policy.MaxDays > 0 || o.policy.MaxEntries > 0 {
 		next := out.next(o.policy)
 		k.view.Next = &next

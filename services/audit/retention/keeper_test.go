@@ -3,6 +3,9 @@ package retention
 import (
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +94,27 @@ func TestNotMade(t *testing.T) {
 	}
 }
 
+// TestClockJumps: a clock that is a month ahead removes nothing, until somebody who knows better asks for it.
+func TestClockJumps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 40)
+	w.policy = configlog.Retention{MaxDays: 5, Every: configlog.Duration(time.Hour)}
+	w.obey(w.policy)
+	w.exec(`UPDATE audit.retention_run SET began = began - interval '30 days', ended = ended - interval '30 days'`)
+	w.fill(240, 1)
+	k, _ := w.withTrail()
+	start(t, k)
+	testkit.Until(t, "trouble", func() bool { return strings.Contains(k.View().Trouble, "30 days ago") })
+	if len(w.ids()) != 240 {
+		t.Error("something went")
+	}
+	out, err := k.order(t.Context(), order{by: "alice", policy: w.policy})
+	if err != nil || out.Records == 0 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	testkit.Until(t, "no trouble", func() bool { return k.View().Trouble == "" })
+}
+
 // TestTriedAgain: a run that fails is said, counted and made again.
 func TestTriedAgain(t *testing.T) {
 	t.Parallel()
@@ -153,5 +177,20 @@ func TestToldToTheTrail(t *testing.T) {
 	}
 	if r := all[0]; r.GetKind() != audittrail.RetentionRun || r.GetUser() != "alice" || r.GetRequestId() != "req-1" || r.GetClientIp() != "192.0.2.1" {
 		t.Errorf("told %v", r)
+	}
+}
+
+// TestOneDryRunAtATime: they are asked for by anybody, and each takes a connection.
+func TestOneDryRunAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 40)
+	w.keeper.dry <- struct{}{}
+	ask := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/retention/run?dry_run=true", nil)
+	if _, _, err := w.keeper.ask(ask); fault.CodeOf(err) != fault.Limited {
+		t.Errorf("got %v", err)
+	}
+	<-w.keeper.dry
+	if status, _, err := w.keeper.ask(ask); err != nil || status != http.StatusOK {
+		t.Errorf("%d, %v", status, err)
 	}
 }

@@ -96,6 +96,11 @@ func (r *run) begin(ctx context.Context, o order) (err error) {
 	if r.bounds, err = bound(ctx, r.conn, o.policy); err != nil {
 		return err
 	}
+	if o.by == "" {
+		if err = r.plausible(ctx, o.policy); err != nil {
+			return err
+		}
+	}
 	if r.holds, err = standing(ctx, r.conn); err != nil {
 		return err
 	}
@@ -111,6 +116,29 @@ func (r *run) begin(ctx context.Context, o order) (err error) {
 		return fmt.Errorf("note the run: %w", err)
 	}
 	return r.reached("begin")
+}
+
+// aWeek is how far the clock may have gone on from one run to the next for nobody to be asked.
+const aWeek = 7 * 24 * time.Hour
+
+// plausible fails when the clock has gone on by more than a week since the last run, and by more than the time between
+// two: a clock that is wrong by a year would have the trail removed. Somebody who knows has to ask for this run.
+func (r *run) plausible(ctx context.Context, policy configlog.Retention) error {
+	last, err := lastRun(ctx, r.conn)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the last run: %w", err)
+	}
+	var now time.Time
+	if err := r.conn.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return fmt.Errorf("ask the database for the time: %w", err)
+	}
+	if ahead := now.Sub(last.Began); ahead > max(aWeek, 2*time.Duration(policy.Every)) {
+		return fmt.Errorf("the last run was %d days ago, by the clock of the database: if that is so, ask for a run (audit/retention/run)", int(ahead.Hours()/24))
+	}
+	return nil
 }
 
 // work removes what is due, partition by partition. One that cannot be dropped now holds the others up no more than it must.
