@@ -31,8 +31,8 @@ test: setup ## all tests; some ten minutes the first time, most of it 54 leader 
 	@$(GO_TEST) ./proto/... ./shared/... ./services/...
 
 .PHONY: short
-short: setup ## the quick tests, under a minute once built: one service at a time, no processes
-	@$(GO_TEST) -short $$(go list ./shared/... ./services/... | grep -vE '/(suite|cmd/[a-z]+|testkit|postgres)$$')
+short: setup ## the quick tests, under a minute once built: one service at a time, nothing that is killed or restarted
+	@$(GO_TEST) -short -p 3 -parallel 6 -skip 'Kill|Restart|OutOfDisk|EachVersion|Restore|PutBack|LongTransaction' $$(go list ./shared/... ./services/... | grep -vE '/(suite|cmd/[a-z]+|testkit|postgres)$$')
 
 .PHONY: race
 race: setup ## all tests under the race detector

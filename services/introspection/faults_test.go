@@ -263,7 +263,10 @@ func TestASecretFileThatChangesIsReadAgain(t *testing.T) {
 	w, f := newWorld(t), newFakeProvider(t)
 	dir := t.TempDir()
 	write := func(value string) {
-		if err := os.WriteFile(dir+"/secret.txt", []byte(value), 0o600); err != nil {
+		if err := os.WriteFile(dir+"/new", []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(dir+"/new", dir+"/secret.txt"); err != nil { // whole at every moment
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,11 @@ func TestPolicies(t *testing.T) {
 		"neither": {}, "days": days(10), "entries": entries(300), "both": {MaxDays: 20, MaxEntries: 400}, "both, other way": {MaxDays: 10, MaxEntries: 450},
 		"all in one run stay": entries(1), "everything is new": days(100), "fewer than asked": entries(10_000),
 	} {
-		for _, each := range []int{1, 7, 60, 250} { // the last ones are longer than a partition
+		lengths := []int{1, 7, 60, 250} // the last ones are longer than a partition
+		if testing.Short() {
+			lengths = lengths[2:3]
+		}
+		for _, each := range lengths {
 			t.Run(fmt.Sprintf("%s, runs of %d", name, each), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, 50)
@@ -65,7 +69,11 @@ func same(a, b *time.Time) bool { return (a == nil) == (b == nil) && (a == nil |
 // TestHolds, at random: what matches stays with its runs, and a dry run says the same.
 func TestHolds(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	seeds := uint64(12)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 1))
