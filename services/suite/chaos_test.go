@@ -52,11 +52,12 @@ func TestKillAnything(t *testing.T) {
 	}
 	s.try(http.MethodGet, "http://"+s.gateway+"/rest/api/2/myself", token, "", "", status(http.StatusOK))
 	c := &callers{url: "http://" + s.gateway, token: token, answered: map[string]int{}}
-	calling, stop := context.WithTimeout(t.Context(), *chaosFor)
-	defer stop()
+	calling, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
 	var all sync.WaitGroup
 	all.Go(func() { c.call(calling) })
-	kills := s.killInTurn(calling, db)
+	kills := s.killInTurn(db)
+	hangUp()
 	all.Wait()
 	ended := time.Now()
 	seen := n.all()
@@ -114,12 +115,14 @@ func (s *split) wantChains(atLeast int) {
 	s.t.Logf("%d records in %d chains are verified", records, heads)
 }
 
-// killInTurn kills one after the other and starts it again, until ctx ends; then all run. It tells how often
+// killInTurn kills one after the other and starts it again, each once at least; then all run. It tells how often
 // each was killed.
-func (s *split) killInTurn(ctx context.Context, db *database) map[string]int {
+func (s *split) killInTurn(db *database) map[string]int {
+	ctx, cancel := context.WithTimeout(s.t.Context(), *chaosFor)
+	defer cancel()
 	kills := map[string]int{}
 	turns := slices.Clone(killed)
-	for i := 0; ctx.Err() == nil; i++ {
+	for i := 0; ctx.Err() == nil || i < len(turns); i++ {
 		if i%len(turns) == 0 {
 			rand.Shuffle(len(turns), func(i, j int) { turns[i], turns[j] = turns[j], turns[i] })
 		}
@@ -131,13 +134,13 @@ func (s *split) killInTurn(ctx context.Context, db *database) map[string]int {
 			s.killNATS(i)
 		default:
 			s.processes[who].kill()
-			pause(ctx, rand.N(chaosPause/4))
+			pause(s.t.Context(), rand.N(chaosPause/4))
 			if err := s.processes[who].start(); err != nil {
 				s.t.Errorf("%s: %v", who, err)
 			}
 		}
 		kills[who]++
-		pause(ctx, chaosPause/2+rand.N(chaosPause))
+		pause(s.t.Context(), chaosPause/2+rand.N(chaosPause))
 	}
 	return kills
 }
@@ -297,6 +300,9 @@ func (d *database) kill(t testing.TB) {
 		text, err := os.ReadFile(file)
 		first, _, _ := strings.Cut(string(text), "\n")
 		pid, perr := strconv.Atoi(first)
+		if command, err := os.ReadFile("/proc/" + first + "/cmdline"); err == nil && !strings.Contains(string(command), d.dir) {
+			return false // the number of a dead one, given to another process
+		}
 		return err == nil && perr == nil && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
 }
