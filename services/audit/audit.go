@@ -74,7 +74,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	reader := reading.New(reading.Settings{
 		Log: host.Log, Metrics: host.Metrics, Pool: db.reading, Trail: trail, Searches: s.Searches, Exports: s.Exports,
-		Timeout: s.SearchTimeout, Budget: s.Intervals.Search,
+		Timeout: s.SearchTimeout, Budget: s.Intervals.Search, Patience: s.Intervals.Export,
 	})
 	journal := adminauth.NewJournal(host.Log, trail, adminauth.JournalOptions{Every: s.SignInEvery, RequestID: requestID})
 	auth := adminauth.New(host.Log, adminauth.Hash(token), follower.Snapshot, journal)

@@ -154,6 +154,7 @@ func BenchmarkSearch(b *testing.B) {
 		retry.Sleep(b.Context(), 100*time.Millisecond)
 	}
 	for name, query := range map[string]string{
+		"deep page":         "limit=100&user=user4242&cursor=" + in.deep(b, "limit=100&user=user4242", 15),
 		"user and hour":     "limit=1000&user=user4242&from=2026-01-01T01:00:00Z&to=2026-01-01T02:00:00Z",
 		"user, newest":      "limit=100&user=user4242",
 		"request":           "request_id=" + fmt.Sprintf("%x", md5.Sum([]byte("1234567"))),
@@ -188,6 +189,17 @@ func BenchmarkSearch(b *testing.B) {
 		}
 		b.ReportMetric(float64(records)/time.Since(began).Seconds(), "records/s")
 	})
+}
+
+// deep gives the cursor of a page that many pages on.
+func (in *instance) deep(b *testing.B, query string, pages int) (cursor string) {
+	b.Helper()
+	for range pages {
+		if cursor = in.search(b, query+"&cursor="+cursor).Next; cursor == "" {
+			b.Fatal("there are not as many pages")
+		}
+	}
+	return cursor
 }
 
 // drain takes an export as it comes and keeps nothing of it.

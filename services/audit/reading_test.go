@@ -269,8 +269,8 @@ func TestExportIsRefused(t *testing.T) {
 	await(t, "exports again", func() bool { resp, _ := in.export(t, "format=csv"); return resp.StatusCode == http.StatusOK })
 }
 
-// TestExportIsCut when its client has had enough, or Postgres does not come back: never a short one that looks whole.
-func TestExportIsCut(t *testing.T) {
+// TestExportGoesOn where it was when Postgres was away for a moment.
+func TestExportGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	way := newProxy(t, w.url)

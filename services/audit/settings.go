@@ -67,6 +67,8 @@ type Intervals struct {
 	Drain time.Duration
 	// Search is how long a search goes on to the next partition; default 2 s.
 	Search time.Duration
+	// Export is how long an export waits for its client to take a page, and for a database that is away; default 30 s.
+	Export time.Duration
 	// Seal is how often to look for a full partition to index; default 5 s.
 	Seal time.Duration
 	// Log is how often the configuration log is held against what we have of it; default 1 s.
@@ -94,6 +96,7 @@ func (s Settings) withDefaults() Settings {
 		{&s.Intervals.Transaction, 30 * time.Second},
 		{&s.Intervals.Drain, 5 * time.Second},
 		{&s.Intervals.Search, 2 * time.Second},
+		{&s.Intervals.Export, 30 * time.Second},
 		{&s.Intervals.Seal, 5 * time.Second},
 		{&s.Intervals.Log, time.Second},
 		{&s.Intervals.Resend, time.Minute},

@@ -248,6 +248,23 @@ func TestTheMainJob(t *testing.T) {
 	}
 }
 
+// TestExportsThroughTheAdminAPI come whole, in both formats, and are in the trail.
+func TestExportsThroughTheAdminAPI(t *testing.T) {
+	t.Parallel()
+	r := start(t, "")
+	last, _ := r.call("/rest/api/2/myself", "Bearer "+r.token())
+	id := last.Header.Get("X-Gatehouse-Request-Id")
+	want := r.recorded(id)
+	for format, lines := range map[string]int{"ndjson": 1, "csv": 2} {
+		resp, body := r.admin(http.MethodGet, "audit/export?format="+format+"&request_id="+id, "", "")
+		if resp.Trailer.Get("Gatehouse-Export-Complete") != "true" || resp.Trailer.Get("Gatehouse-Export-Records") != "1" ||
+			strings.Count(body, "\n") != lines || !strings.Contains(body, want.Path) {
+			t.Errorf("%s: %s, %v, %s", format, resp.Status, resp.Trailer, body)
+		}
+		r.recorded(resp.Header.Get("X-Gatehouse-Request-Id"))
+	}
+}
+
 func TestASecondStartKeepsTheData(t *testing.T) {
 	t.Parallel()
 	r := start(t, "")

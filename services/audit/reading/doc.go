@@ -22,11 +22,12 @@
 //
 // # When something is gone, or wrong
 //
-//	Postgres away                503; an export waits for it for 30 s and goes on where it was
+//	Postgres away                503; an export waits for it for Settings.Patience, 30 s, and goes on where it was
 //	Postgres slow                a statement is given up after Settings.Timeout: what was found by then, or 503
 //	too many searches, exports   429 after a second; nobody's search waits for an export
 //	export not recorded          503, nothing of it leaves
-//	export cut                   its client took nothing for 30 s, or Postgres stayed away: the reply is cut off, without
-//	                             the trailer Gatehouse-Export-Complete that a whole one ends with
+//	client gone, or too slow     an export is cut off once it took nothing for Settings.Patience; its place is free again
+//	export cut                   by that, or by a Postgres that stayed away: the reply ends as a broken transfer, without the
+//	                             trailer Gatehouse-Export-Complete of a whole one, and is counted as fault="cut"
 //	rows altered, or taken away  verify says which
 package reading

@@ -22,10 +22,8 @@ import (
 )
 
 const (
-	exportPage  = 1000             // records read at once, in a transaction of their own
-	exportWrite = 30 * time.Second // for a client to take a page
-	exportAway  = 30 * time.Second // to wait for a database that is away in the middle
-	exportNote  = 5 * time.Second  // for the trail to be told
+	exportPage = 1000            // records read at once, in a transaction of their own
+	exportNote = 5 * time.Second // for the trail to be told
 )
 
 // Trailers of an export. One that was cut off has none.
@@ -72,7 +70,7 @@ func (a *Reader) stream(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Trailer", trailerComplete+", "+trailerRecords)
 	h.Set("Content-Disposition", `attachment; filename="audit.`+format+`"`)
 	h.Set("Vary", "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
 		h.Set("Content-Encoding", "gzip")
 		out = gzip.NewWriter(w)
 	}
@@ -87,6 +85,7 @@ func (a *Reader) stream(w http.ResponseWriter, r *http.Request) error {
 		err = zip.Close()
 	}
 	if err != nil {
+		a.meters.searches.WithLabelValues("export", "cut").Inc()
 		a.log.LogAttrs(r.Context(), slog.LevelWarn, "export cut off", slog.Int64("records", n), slog.Any("error", err))
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
@@ -101,7 +100,7 @@ func (a *Reader) pour(ctx context.Context, w http.ResponseWriter, out io.Writer,
 	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
 	q.upTo = page.lastID
 	for {
-		_ = rc.SetWriteDeadline(time.Now().Add(exportWrite))
+		_ = rc.SetWriteDeadline(time.Now().Add(a.Patience))
 		for i := range page.events {
 			if err := to.write(&page.events[i]); err != nil {
 				return n, err
@@ -132,7 +131,7 @@ func (a *Reader) pour(ctx context.Context, w http.ResponseWriter, out io.Writer,
 
 // patiently reads a page, and waits for a database that is away.
 func (a *Reader) patiently(ctx context.Context, q query) (walked, error) {
-	ctx, cancel := context.WithTimeout(ctx, exportAway)
+	ctx, cancel := context.WithTimeout(ctx, a.Patience)
 	defer cancel()
 	pause := retry.Pause{Longest: 2 * time.Second}
 	for {
@@ -142,6 +141,29 @@ func (a *Reader) patiently(ctx context.Context, q query) (walked, error) {
 		}
 		pause.Wait(ctx)
 	}
+}
+
+// takesGzip tells whether a client lets an answer be compressed (RFC 9110 section 12.5.3): it names gzip, or else *, and
+// does not weigh that with 0.
+func takesGzip(accepts string) bool {
+	other := false
+	for coding := range strings.SplitSeq(accepts, ",") {
+		name, weight, weighed := strings.Cut(coding, ";")
+		name = strings.ToLower(strings.TrimSpace(name))
+		if name != "gzip" && name != "*" {
+			continue
+		}
+		q := 1.0
+		if weighed {
+			_, number, _ := strings.Cut(weight, "=")
+			q, _ = strconv.ParseFloat(strings.TrimSpace(number), 64) // what is no number is 0: send it plain
+		}
+		if name == "gzip" {
+			return q > 0
+		}
+		other = q > 0
+	}
+	return other
 }
 
 // note has the export in the trail before anything of it leaves.

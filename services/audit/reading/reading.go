@@ -28,6 +28,9 @@ type Settings struct {
 	Timeout time.Duration
 	// Budget is how long a search goes on to the next partition, before it gives what it has.
 	Budget time.Duration
+	// Patience is how long an export waits for its client to take a page, and for a database that is away, before it is
+	// cut off.
+	Patience time.Duration
 }
 
 // Reader answers what admins and auditors ask of the trail.
@@ -130,7 +133,7 @@ type meters struct {
 func newMeters(registry prometheus.Registerer) *meters {
 	m := &meters{
 		searches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_audit_searches_total", Help: "What was asked of the trail, by what it was and the fault it ended with.",
+			Name: "gatehouse_audit_searches_total", Help: "What was asked of the trail, by what it was and the fault it ended with; cut: an export that had begun.",
 		}, []string{"what", "fault"}),
 		exported: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gatehouse_audit_exported_records_total", Help: "Records given to exports.",
