@@ -62,6 +62,10 @@ func TestRetention(t *testing.T) {
 	if !dry.DryRun || dry.Records != 300 || dry.Stays.Records != 101 || w.count(t) != 401 {
 		t.Fatalf("%+v", dry)
 	}
+	same := told[outcome](t, in, http.StatusOK, http.MethodPost, "retention/run", `{"dry_run":true,"max_entries":100,"max_days":0}`)
+	if !same.DryRun || same.Records != 300 || w.count(t) != 401 {
+		t.Fatalf("asked in the body: %+v", same)
+	}
 	hold := told[struct{ ID int64 }](t, in, http.StatusCreated, http.MethodPost, "holds", `{"user":"alice","to":"2026-01-02T03:00:00.030Z","reason":"case 4711"}`)
 	c.commit("even less", &configv1.RetentionSet{MaxEntries: 100, Every: durationpb.New(time.Hour)})
 	w.awaitCopied(t, c.at)
@@ -145,6 +149,14 @@ func TestRetentionRefuses(t *testing.T) {
 		{http.MethodPost, "retention/run?max_days=3", "", "max_days"},
 		{http.MethodPost, "retention/run?dry_run=true&max_days=-1", "", "max_days"},
 		{http.MethodPost, "retention/run?dry_run=true&days=1", "", "days"},
+		{http.MethodPost, "retention/run", `{"dry_run":"yes"}`, "dry_run"},
+		{http.MethodPost, "retention/run", `{"dry_run":null}`, "dry_run"},
+		{http.MethodPost, "retention/run", `{"max_days":3}`, "max_days"},
+		{http.MethodPost, "retention/run", `{"dryrun":true}`, "dryrun"},
+		{http.MethodPost, "retention/run?dry_run=false", `{"dry_run":true}`, "dry_run"},
+		{http.MethodPost, "retention/run", `dry_run=true`, "body"},
+		{http.MethodPost, "retention/run", `null`, "body"},
+		{http.MethodPost, "retention/run", `{"dry_run":true}{}`, "body"},
 		{http.MethodPost, "holds", `{}`, "reason"},
 		{http.MethodPost, "holds", `{"reason":"x","from":"yesterday"}`, "from"},
 		{http.MethodPost, "holds", `{"reason":"x","from":"2026-02-01T00:00:00Z","to":"2026-01-01T00:00:00Z"}`, "to"},
@@ -172,5 +184,8 @@ func TestRetentionRefuses(t *testing.T) {
 	}
 	if n := row[int](t, w.url, `SELECT count(*) FROM audit.hold`); n != 0 {
 		t.Errorf("%d holds", n)
+	}
+	if n := row[int](t, w.url, `SELECT count(*) FROM audit.retention_run WHERE asked_by <> ''`); n != 0 {
+		t.Errorf("%d runs were made of what was refused", n)
 	}
 }
