@@ -7,9 +7,13 @@ import (
 	"testing"
 	"time"
 
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
 )
 
 // ask makes a request of the API below audit/.
@@ -49,8 +53,11 @@ func TestRetention(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.start(t, func(s *Settings) { s.PartitionRows, s.Intervals.Retention = 50, 10*time.Millisecond })
+	at := audittrail.Genesis(audittrail.Hash{}, "gw1", 1)
 	for k := range uint64(20) {
-		w.publish(t, batch("gw1", 1, k*20+1, k*20+20))
+		var b *auditv1.Batch
+		b, at = chained(at, batch("gw1", 1, k*20+1, k*20+20))
+		w.publish(t, b)
 		w.awaitCount(t, int64(k*20+20)) // so that each is a run of its own
 	}
 	c := w.writer(t)
@@ -61,6 +68,10 @@ func TestRetention(t *testing.T) {
 	dry := told[outcome](t, in, http.StatusOK, http.MethodPost, "retention/run?dry_run=true&max_entries=100&max_days=0", "")
 	if !dry.DryRun || dry.Records != 300 || dry.Stays.Records != 101 || w.count(t) != 401 {
 		t.Fatalf("%+v", dry)
+	}
+	same := told[outcome](t, in, http.StatusOK, http.MethodPost, "retention/run", `{"dry_run":true,"max_entries":100,"max_days":0}`)
+	if !same.DryRun || same.Records != 300 || w.count(t) != 401 {
+		t.Fatalf("asked in the body: %+v", same)
 	}
 	hold := told[struct{ ID int64 }](t, in, http.StatusCreated, http.MethodPost, "holds", `{"user":"alice","to":"2026-01-02T03:00:00.030Z","reason":"case 4711"}`)
 	c.commit("even less", &configv1.RetentionSet{MaxEntries: 100, Every: durationpb.New(time.Hour)})
@@ -80,6 +91,7 @@ func TestRetention(t *testing.T) {
 	if n := row[int](t, w.url, `SELECT count(*) FROM audit.events WHERE "user" = 'alice' AND time < '2026-01-02T03:00:00.030Z'`); n == 0 {
 		t.Error("what was held is gone")
 	}
+	w.wantVerified(t, in, 2) // what is held, and what is new
 	await(t, "the run is in the trail", func() bool {
 		return row[int](t, w.url, `SELECT count(*) FROM audit.actions WHERE kind = 'audit.retention_run'`) == 1
 	})
@@ -102,6 +114,7 @@ func TestRetention(t *testing.T) {
 	if again := told[outcome](t, in, http.StatusOK, http.MethodPost, "retention/run", ""); again.Records != out.Held {
 		t.Errorf("%+v", again)
 	}
+	w.wantVerified(t, in, 1)
 	if n := in.metric(t, "gatehouse_audit_retention_removed_records_total"); int64(n) < out.Records+out.Held {
 		t.Errorf("%v removed", n)
 	}
@@ -113,12 +126,27 @@ func TestRetention(t *testing.T) {
 	if len(all.Holds) != 1 || all.Holds[0].LiftedBy == "" {
 		t.Errorf("%+v", all)
 	}
-	w.publish(t, batch("gw1", 1, 401, 500)) // and on it goes
+	next, _ := chained(at, batch("gw1", 1, 401, 500))
+	w.publish(t, next) // and on it goes
 	await(t, "the next calls", func() bool {
 		return row[int](t, w.url, `SELECT count(*) FROM audit.events WHERE n BETWEEN 401 AND 500`) == 100
 	})
 	if n := row[int](t, w.url, `SELECT count(*) FROM audit.hole`) + row[int](t, w.url, `SELECT count(*) FROM audit.conflict`); n > 0 {
 		t.Errorf("%d holes and conflicts", n)
+	}
+}
+
+// wantVerified makes sure that what stays of gateway gw1 verifies, in so many pieces between what retention has removed.
+func (w *world) wantVerified(t *testing.T, in *instance, pieces int) {
+	t.Helper()
+	v := told[reading.Verified](t, in, http.StatusOK, http.MethodGet, "verify?gateway=gw1", "")
+	if !v.OK || v.Next != "" || v.Records == 0 || v.Unchained != 0 || len(v.Removed) != 1 {
+		t.Errorf("%+v", v)
+	}
+	n := row[int](t, w.url, `SELECT count(*) FROM (SELECT first_n, lag(last_n) OVER (ORDER BY first_n) AS before FROM audit.run WHERE gateway = 'gw1') r
+		WHERE before IS DISTINCT FROM first_n - 1`)
+	if n != pieces {
+		t.Errorf("%d pieces, not %d", n, pieces)
 	}
 }
 
@@ -145,6 +173,14 @@ func TestRetentionRefuses(t *testing.T) {
 		{http.MethodPost, "retention/run?max_days=3", "", "max_days"},
 		{http.MethodPost, "retention/run?dry_run=true&max_days=-1", "", "max_days"},
 		{http.MethodPost, "retention/run?dry_run=true&days=1", "", "days"},
+		{http.MethodPost, "retention/run", `{"dry_run":"yes"}`, "dry_run"},
+		{http.MethodPost, "retention/run", `{"dry_run":null}`, "dry_run"},
+		{http.MethodPost, "retention/run", `{"max_days":3}`, "max_days"},
+		{http.MethodPost, "retention/run", `{"dryrun":true}`, "dryrun"},
+		{http.MethodPost, "retention/run?dry_run=false", `{"dry_run":true}`, "dry_run"},
+		{http.MethodPost, "retention/run", `dry_run=true`, "body"},
+		{http.MethodPost, "retention/run", `null`, "body"},
+		{http.MethodPost, "retention/run", `{"dry_run":true}{}`, "body"},
 		{http.MethodPost, "holds", `{}`, "reason"},
 		{http.MethodPost, "holds", `{"reason":"x","from":"yesterday"}`, "from"},
 		{http.MethodPost, "holds", `{"reason":"x","from":"2026-02-01T00:00:00Z","to":"2026-01-01T00:00:00Z"}`, "to"},
@@ -172,5 +208,8 @@ func TestRetentionRefuses(t *testing.T) {
 	}
 	if n := row[int](t, w.url, `SELECT count(*) FROM audit.hold`); n != 0 {
 		t.Errorf("%d holds", n)
+	}
+	if n := row[int](t, w.url, `SELECT count(*) FROM audit.retention_run WHERE asked_by <> ''`); n != 0 {
+		t.Errorf("%d runs were made of what was refused", n)
 	}
 }

@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -100,6 +102,7 @@ func (k *Keeper) show(r *http.Request) (int, any, error) {
 }
 
 // ask makes a run now, or says what one would do. With dry_run, max_days and max_entries stand for the configuration's.
+// All of them are parameters, or fields of a JSON body.
 func (k *Keeper) ask(r *http.Request) (int, any, error) {
 	policy, err := k.Policy()
 	if err != nil {
@@ -127,10 +130,12 @@ func (k *Keeper) ask(r *http.Request) (int, any, error) {
 	return http.StatusOK, out, err
 }
 
-// readOrder reads the parameters of a run.
+// readOrder reads how a run is to be.
 func readOrder(r *http.Request, policy *configlog.Retention) (dry bool, err error) {
-	given := r.URL.Query()
-	var problems []fault.Problem
+	given, problems, err := wishes(r)
+	if err != nil {
+		return false, err
+	}
 	number := func(name string, most uint64, set func(uint64)) {
 		if !given.Has(name) {
 			return
@@ -161,6 +166,31 @@ func readOrder(r *http.Request, policy *configlog.Retention) (dry bool, err erro
 		return false, fault.New(fault.Invalid, "the run is not as it can be").WithProblems(problems...)
 	}
 	return dry, nil
+}
+
+// wishes gives the parameters of a run, also those that came in the body: one that was not read would make a run of
+// what was to be a dry one. What is said twice is a problem.
+func wishes(r *http.Request) (given url.Values, problems []fault.Problem, err error) {
+	given = r.URL.Query()
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil || len(text) > maxBody {
+		return nil, nil, fault.New(fault.Invalid, "the body cannot be read, or is too long")
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return given, nil, nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		return nil, nil, fault.New(fault.Invalid, `the body is to be empty, or JSON such as {"dry_run":true}`)
+	}
+	for name, value := range fields {
+		if given.Has(name) {
+			problems = append(problems, fault.Problem{Path: name, Message: "is a parameter and in the body: say it once"})
+			continue
+		}
+		given.Set(name, string(value))
+	}
+	return given, problems, nil
 }
 
 // order has the Keeper make a run, and waits for a while until it has ended.

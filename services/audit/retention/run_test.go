@@ -241,28 +241,54 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// TestConnectionLost: Postgres ends the run's connection at every place; the run says so, and the next one finishes.
-func TestConnectionLost(t *testing.T) {
+// TestConnectionKilledAnywhere: Postgres ends the run's connection at every place it reaches, one after the other; the run says so,
+// and the next one finishes.
+func TestConnectionKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 40)
-	w.fill(240, 1)
-	ended := 0
-	for w.keeper.crash = func(string) bool {
-		w.exec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-			AND (classid::bigint << 32) + objid::bigint = $1`, int64(runKey))
-		return false
-	}; ; ended++ {
-		if _, err := w.keeper.execute(t.Context(), order{policy: days(5)}); err == nil || ended > 5 {
-			break
+	ended := map[string]int{}
+	for k, more := 1, true; more && !t.Failed(); k++ {
+		t.Run(fmt.Sprintf("place %d", k), func(t *testing.T) {
+			w := newWorld(t, 40)
+			w.fill(30, 8)
+			n, where := 0, ""
+			w.keeper.crash = func(place string) bool {
+				if n++; n == k {
+					where = place
+					w.endRun()
+				}
+				return false
+			}
+			_, err := w.keeper.execute(t.Context(), order{policy: days(6)})
+			w.keeper.crash = nil
+			if more = where != ""; more {
+				ended[where]++
+			}
+			if more != (err != nil) {
+				t.Fatalf("ended at %q: %v", where, err)
+			}
+			out := w.obey(days(6))
+			stay, _ := w.model(due(out))
+			w.wantLeft(stay)
+			if gone := one[int](w, `SELECT sum(records) FROM audit.retention_run`); gone != len(w.trail)-len(stay) {
+				t.Errorf("ended at %q: %d went, %d are counted", where, len(w.trail)-len(stay), gone)
+			}
+		})
+	}
+	for _, place := range []string{"begin", stateLeaving, detached, stateGone, "clean", "step", "rejected"} {
+		if ended[place] == 0 {
+			t.Errorf("no run was ended at %q", place)
 		}
 	}
-	if ended == 0 {
-		t.Error("no run was ended")
+}
+
+// endRun has Postgres end the connection of the run that is under way.
+func (w *world) endRun() {
+	w.t.Helper()
+	n := one[int](w, `SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND (classid::bigint << 32) + objid::bigint = $1`, int64(runKey))
+	if n != 1 {
+		w.t.Fatalf("%d connections ended", n)
 	}
-	w.keeper.crash = nil
-	out := w.obey(days(5))
-	stay, _ := w.model(due(out))
-	w.wantLeft(stay)
 }
 
 // TestRejectedGoToo, with those of a time that is held.
