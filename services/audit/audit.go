@@ -55,11 +55,11 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
 	follower := configlog.NewFollower(host.Log, events, configlog.Options{Repair: configlog.RepairFrom(nc)})
-	second := configcopy.New(configcopy.Options{
+	configCopy := configcopy.New(configcopy.Options{
 		Log: host.Log, JetStream: js, Pool: db.writing, Events: events, Repair: configlog.RepairFrom(nc),
 		Attempt: s.Intervals.Attempt, Transaction: s.Intervals.Transaction, Retry: s.Intervals.Retry, Resend: s.Intervals.Resend,
 	})
-	status := &status{role: roleStarting, copied: func() configcopy.Status { return second.Status(sequence(follower.Snapshot())) }}
+	status := &status{role: roleStarting, copied: func() configcopy.Status { return configCopy.Status(sequence(follower.Snapshot())) }}
 	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
 	keeper := retention.New(retention.Settings{
 		Log: host.Log, Metrics: host.Metrics, Pool: db.removing, Trail: trail, Active: status.active, Poll: s.Intervals.Retention,
@@ -70,7 +70,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
 	in := &ingest{
 		log: host.Log, js: js, pool: db.writing, databaseURL: s.DatabaseURL, every: s.Intervals,
-		partitionRows: s.PartitionRows, status: status, meters: meters, second: second,
+		partitionRows: s.PartitionRows, status: status, meters: meters, configCopy: configCopy,
 	}
 	reader := reading.New(reading.Settings{
 		Log: host.Log, Metrics: host.Metrics, Pool: db.reading, Trail: trail, Searches: s.Searches, Exports: s.Exports,

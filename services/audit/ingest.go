@@ -22,7 +22,7 @@ type ingest struct {
 	partitionRows int64
 	status        *status
 	meters        *meters
-	second        *configcopy.Copy
+	configCopy    *configcopy.Copy
 }
 
 // run consumes until ctx ends, and then what the stream still holds, for a while. Whatever goes wrong is tried

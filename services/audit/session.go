@@ -118,7 +118,7 @@ func (s *session) consume(ctx context.Context, draining <-chan struct{}) error {
 	}()
 	var side sync.WaitGroup
 	side.Go(func() { s.seal(ctx) })
-	side.Go(func() { s.second.Run(ctx) })
+	side.Go(func() { s.configCopy.Run(ctx) })
 	err := s.work(ctx, read)
 	cancel()
 	for range read { // until the reader has ended

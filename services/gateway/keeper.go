@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -18,6 +19,9 @@ type keeper struct {
 	opener  *secret.Opener
 	fleet   *upstream.Fleet
 	planner *planner
+
+	mu    sync.Mutex
+	saved *configlog.Snapshot // on disk; it never becomes an older one
 }
 
 // begin takes what was kept over a restart, and gives what to go on from: nil when nothing was kept, or when it
@@ -31,6 +35,7 @@ func (k *keeper) begin(ctx context.Context, s start) *configlog.Snapshot {
 		k.gw.log.LogAttrs(ctx, slog.LevelError, "Snapshot file not used", slog.Any("error", err))
 		return nil
 	}
+	k.saved = s.snap
 	k.swap(p, s.snap, s.heardAt)
 	return s.snap
 }
@@ -79,17 +84,23 @@ func (k *keeper) keep(ctx context.Context) {
 		}
 		k.gw.heardAt.Store(heard.UnixNano())
 		if ctx.Err() != nil || time.Since(savedAt) > rewrite {
-			k.save(ctx, k.gw.follower.Snapshot(), heard)
+			k.save(ctx, nil, heard)
 			savedAt = time.Now()
 		}
 	}
 }
 
+// save writes a Snapshot to disk; nil: the one that is there, to say when the log was last heard.
 func (k *keeper) save(ctx context.Context, snap *configlog.Snapshot, heard time.Time) {
-	if snap == nil {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if snap != nil {
+		k.saved = snap
+	}
+	if k.saved == nil {
 		return
 	}
-	if err := k.home.file.Save(snap, heard, kept{Sealed: k.opener.Sealed()}); err != nil {
+	if err := k.home.file.Save(k.saved, heard, kept{Sealed: k.opener.Sealed()}); err != nil {
 		k.gw.log.LogAttrs(ctx, slog.LevelError, "Snapshot file not written", slog.Any("error", err))
 	}
 }

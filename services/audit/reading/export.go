@@ -86,7 +86,7 @@ func (a *Reader) stream(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		a.meters.searches.WithLabelValues("export", "cut").Inc()
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "export cut off", slog.Int64("records", n), slog.Any("error", err))
+		a.Log.LogAttrs(r.Context(), slog.LevelWarn, "export cut off", slog.Int64("records", n), slog.Any("error", err))
 		panic(http.ErrAbortHandler) // net/http's way to cut a reply short, so that nobody takes it for whole
 	}
 	h.Set(trailerComplete, "true")
@@ -172,12 +172,15 @@ func (a *Reader) note(r *http.Request, format string) error {
 	if err != nil {
 		return fmt.Errorf("record the export: %w", err)
 	}
-	who := adminauth.From(r.Context())
+	who, detail := adminauth.From(r.Context()), ""
+	if forwarded := r.Header.Get("X-Forwarded-For"); forwarded != "" {
+		detail = "X-Forwarded-For: " + forwarded // what the admin port says; a peer may say anything
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), exportNote)
 	defer cancel()
 	return a.Trail.Record(ctx, &auditv1.Record{
 		Kind: audittrail.AuditExported, User: who.Name, ClientIp: who.Address, ClientIpSource: "peer", RequestId: r.Header.Get("X-Request-Id"),
-		Method: r.Method, Path: r.URL.Path, UserAgent: r.UserAgent(), Credential: "admin_token", Decision: "allow", Outcome: "completed", Change: string(change),
+		Method: r.Method, Path: r.URL.Path, UserAgent: r.UserAgent(), Credential: "admin_token", Decision: "allow", Outcome: "completed", Detail: detail, Change: string(change),
 	})
 }
 

@@ -36,7 +36,6 @@ type Settings struct {
 // Reader answers what admins and auditors ask of the trail.
 type Reader struct {
 	Settings
-	log     *slog.Logger
 	archive *archive
 	slots   chan struct{} // one per search under way
 	exports chan struct{}
@@ -46,7 +45,7 @@ type Reader struct {
 // New gives a Reader.
 func New(s Settings) *Reader {
 	return &Reader{
-		Settings: s, log: s.Log, slots: make(chan struct{}, s.Searches), exports: make(chan struct{}, s.Exports), meters: newMeters(s.Metrics),
+		Settings: s, slots: make(chan struct{}, s.Searches), exports: make(chan struct{}, s.Exports), meters: newMeters(s.Metrics),
 		archive: &archive{pool: s.Pool, timeout: s.Timeout, budget: s.Budget},
 	}
 }
@@ -63,11 +62,7 @@ func (a *Reader) Routes(r chi.Router, readers func(http.Handler) http.Handler) {
 // answer answers with what ask gives, once there is a slot for it.
 func (a *Reader) answer(what string, ask func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := any(nil), a.enter(r.Context(), a.slots)
-		if err == nil {
-			body, err = ask(r)
-			<-a.slots
-		}
+		body, err := a.within(r, ask)
 		a.meters.searches.WithLabelValues(what, string(fault.CodeOf(err))).Inc()
 		if err != nil {
 			a.fail(w, r, err)
@@ -78,13 +73,22 @@ func (a *Reader) answer(what string, ask func(*http.Request) (any, error)) http.
 	}
 }
 
+// within asks while it has a slot.
+func (a *Reader) within(r *http.Request, ask func(*http.Request) (any, error)) (any, error) {
+	if err := a.enter(r.Context(), a.slots); err != nil {
+		return nil, err
+	}
+	defer func() { <-a.slots }()
+	return ask(r)
+}
+
 func (a *Reader) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch fault.CodeOf(err) { //nolint:exhaustive // the others are the caller's
 	case fault.Internal:
-		a.log.LogAttrs(r.Context(), slog.LevelError, "search failed", slog.String("path", r.URL.Path), slog.Any("error", err))
+		a.Log.LogAttrs(r.Context(), slog.LevelError, "search failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 	case fault.Unavailable, fault.Limited:
 		w.Header().Set("Retry-After", "1")
-		a.log.LogAttrs(r.Context(), slog.LevelDebug, "search refused", slog.String("path", r.URL.Path), slog.Any("error", err))
+		a.Log.LogAttrs(r.Context(), slog.LevelDebug, "search refused", slog.String("path", r.URL.Path), slog.Any("error", err))
 	}
 	web.Fault(w, 0, err)
 }

@@ -52,7 +52,7 @@ func (k *Keeper) answer(do func(*http.Request) (status int, body any, err error)
 		err = unavailable(err)
 		switch fault.CodeOf(err) { //nolint:exhaustive // the others are the caller's
 		case fault.Internal:
-			k.log.LogAttrs(r.Context(), slog.LevelError, "audit retention: a request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
+			k.Log.LogAttrs(r.Context(), slog.LevelError, "audit retention: a request failed", slog.String("path", r.URL.Path), slog.Any("error", err))
 		case fault.Unavailable, fault.Conflict, fault.Limited:
 			w.Header().Set("Retry-After", "1")
 		}

@@ -47,7 +47,7 @@ func (r *run) drop(ctx context.Context, p *part) (stays bool, err error) {
 	case err != nil:
 		return false, err
 	}
-	r.log.LogAttrs(ctx, slog.LevelInfo, "audit partition dropped", slog.String("partition", p.name), slog.Int64("records", p.rows))
+	r.Log.LogAttrs(ctx, slog.LevelInfo, "audit partition dropped", slog.String("partition", p.name), slog.Int64("records", p.rows))
 	return false, r.cleanUp(ctx, p)
 }
 
@@ -168,7 +168,7 @@ func (r *run) attach(ctx context.Context, p *part) error {
 	if err != nil {
 		return fmt.Errorf("put partition %s back: %w", p.name, err)
 	}
-	r.log.LogAttrs(ctx, slog.LevelInfo, "audit partition put back: it is to stay", slog.String("partition", p.name))
+	r.Log.LogAttrs(ctx, slog.LevelInfo, "audit partition put back: it is to stay", slog.String("partition", p.name))
 	return r.reached(attached)
 }
 

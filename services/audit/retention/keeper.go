@@ -43,7 +43,6 @@ type Settings struct {
 // Keeper keeps the trail as long as asked, and no longer. It is safe for concurrent use.
 type Keeper struct {
 	Settings
-	log    *slog.Logger
 	meters *meters
 	orders chan asked
 	told   chan struct{} // of one: there is something to tell the trail
@@ -92,7 +91,7 @@ func New(s Settings) *Keeper {
 			*d.value = d.zero
 		}
 	}
-	return &Keeper{Settings: s, log: s.Log, meters: newMeters(s.Metrics), orders: make(chan asked), told: make(chan struct{}, 1), dry: make(chan struct{}, 1)}
+	return &Keeper{Settings: s, meters: newMeters(s.Metrics), orders: make(chan asked), told: make(chan struct{}, 1), dry: make(chan struct{}, 1)}
 }
 
 // View gives how retention fares.
@@ -205,7 +204,7 @@ func (k *Keeper) make(ctx context.Context, o order) (Outcome, error) {
 	if err != nil {
 		k.failures, k.retryAt = k.failures+1, time.Now().Add(k.pause())
 		k.view.Trouble = err.Error()
-		k.log.LogAttrs(ctx, slog.LevelWarn, "audit retention failed", slog.Any("error", err), slog.Int("in_a_row", k.failures))
+		k.Log.LogAttrs(ctx, slog.LevelWarn, "audit retention failed", slog.Any("error", err), slog.Int("in_a_row", k.failures))
 		return out, err
 	}
 	k.failures, k.retryAt, k.view.Trouble, k.view.Last, k.view.Next = 0, time.Time{}, "", &out, nil
@@ -213,7 +212,7 @@ func (k *Keeper) make(ctx context.Context, o order) (Outcome, error) {
 		next := out.next(o.policy)
 		k.view.Next = &next
 	}
-	k.log.LogAttrs(ctx, slog.LevelInfo, "audit retention is done", slog.Int64("run", out.ID), slog.Int64("records", out.Records),
+	k.Log.LogAttrs(ctx, slog.LevelInfo, "audit retention is done", slog.Int64("run", out.ID), slog.Int64("records", out.Records),
 		slog.Int64("partitions", out.Partitions), slog.Int64("held", out.Held), slog.Duration("took", time.Since(began)))
 	return out, nil
 }

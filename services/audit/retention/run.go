@@ -81,7 +81,7 @@ func (k *Keeper) execute(ctx context.Context, o order) (Outcome, error) {
 	if err := r.begin(ctx, o); err != nil {
 		return Outcome{}, err
 	}
-	r.log.LogAttrs(ctx, slog.LevelInfo, "audit retention begins", slog.Int64("run", r.id), slog.String("asked_by", o.by),
+	r.Log.LogAttrs(ctx, slog.LevelInfo, "audit retention begins", slog.Int64("run", r.id), slog.String("asked_by", o.by),
 		slog.Time("before", r.before), slog.Int64("up_to", r.upTo))
 	err = r.work(ctx)
 	if errors.Is(err, errCrash) {

@@ -27,7 +27,7 @@ func (k *Keeper) tell(ctx context.Context) {
 		for more := true; more && ctx.Err() == nil; {
 			var err error
 			if more, err = k.tellOne(ctx); err != nil && ctx.Err() == nil {
-				k.log.LogAttrs(ctx, slog.LevelDebug, "audit retention is not recorded yet", slog.Any("error", err))
+				k.Log.LogAttrs(ctx, slog.LevelDebug, "audit retention is not recorded yet", slog.Any("error", err))
 			}
 		}
 	}
