@@ -10,6 +10,7 @@ require (
 	filippo.io/age v1.3.2
 	github.com/andygrunwald/go-jira v1.17.0
 	github.com/coder/websocket v1.8.15
+	github.com/gaissmai/bart v0.26.1
 	github.com/gatehouse-suite/gatehouse/proto v0.0.0-00010101000000-000000000000
 	github.com/gatehouse-suite/gatehouse/shared v0.0.0-00010101000000-000000000000
 	github.com/go-chi/chi/v5 v5.5.0

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"time"
 
@@ -24,7 +23,8 @@ type call struct {
 	// Row 0 and 1.
 	target rules.Target
 	site   *site
-	path   string // canonical, below the context path
+	path   string // canonical, below the context path, rewritten as the product does
+	caller caller
 
 	// Row 8 to 11.
 	cred        credential
@@ -38,7 +38,8 @@ type call struct {
 
 	// The answer.
 	answer     answer
-	unrecorded bool // it could not be recorded
+	observed   reason // what it would have been refused for; only in observe mode
+	unrecorded bool   // it could not be recorded
 	entry      spool.Call
 	kept       bool // its record is whole
 	// The forward.
@@ -51,15 +52,6 @@ type call struct {
 	traceID  string
 }
 
-// clientIP is the address of the caller, without port.
-func (c *call) clientIP() string {
-	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
-	if err != nil {
-		return c.r.RemoteAddr
-	}
-	return host
-}
-
 // answer ends the walk. The zero answer lets the call go on to the next row.
 type answer struct {
 	kind   answerKind
@@ -68,6 +60,14 @@ type answer struct {
 	detail string
 	// fields are added to a refusal's header.
 	fields []field
+}
+
+// decision is the word the audit record has for a call: what was only observed has let nobody in.
+func (c *call) decision() string {
+	if c.observed != "" && c.answer.forwarded() {
+		return "pass"
+	}
+	return c.answer.decision()
 }
 
 type answerKind uint8

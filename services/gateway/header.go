@@ -137,9 +137,9 @@ func appendIdentity(dst []byte, c *call, byToken bool) []byte {
 
 // appendForwarded says where the call came from.
 func appendForwarded(dst []byte, c *call) []byte {
-	dst = appendField(dst, "X-Forwarded-For", c.clientIP())
+	dst = appendField(dst, "X-Forwarded-For", c.caller.text)
 	dst = appendField(dst, "X-Forwarded-Host", c.r.Host)
-	if c.r.TLS != nil {
+	if c.caller.tls {
 		dst = append(dst, "X-Forwarded-Proto: https\r\n"...)
 	} else {
 		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
@@ -164,8 +164,12 @@ func nodeTarget(c *call) string {
 	if c.answer.kind != pass {
 		path = rules.CutSession(path)
 	}
-	if query != "" && (c.answer.kind == asAccount || c.cred.kind == kindPAT || c.cred.kind == kindToken) {
-		if kept := rules.FilterQuery(query[1:], tokenQuery); kept == "" {
+	drop := tokenQuery
+	if c.answer.kind == asNobody {
+		drop = credentialQuery
+	}
+	if query != "" && (c.answer.kind == asNobody || c.answer.kind == asAccount || c.cred.kind == kindPAT || c.cred.kind == kindToken) {
+		if kept := rules.FilterQuery(query[1:], drop); kept == "" {
 			query = ""
 		} else if len(kept) != len(query)-1 {
 			query = "?" + kept

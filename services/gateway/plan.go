@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +35,18 @@ type plan struct {
 
 // site is one site of a plan.
 type site struct {
-	config    *configlog.Site
-	product   *product
-	api       rules.Patterns
-	login     rules.Patterns
-	pool      *upstream.Pool
-	providers map[string]*provider
+	config  *configlog.Site
+	product *product
+	api     rules.Patterns
+	login   rules.Patterns
+	// bypass opens, restricted closes; tokenPaths open to tokens.
+	bypass, tokenPaths rules.Patterns
+	restricted         rules.Closing
+	// ipAllow are the addresses calls may come from, proxies those whose proxyHeader, in canonical form, is believed.
+	ipAllow, proxies rules.Addresses
+	proxyHeader      string
+	pool             *upstream.Pool
+	providers        map[string]*provider
 	// salt separates this site's cached identities from those of another site, and from its own once a
 	// provider is asked in another way.
 	salt string
@@ -140,15 +147,7 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 		config: c, product: productOf(c.Product), providers: map[string]*provider{}, accounts: map[string]*account{},
 		realm: cmp.Or(c.BaseURL, c.ID), counts: p.counts.site(c.ID),
 	}
-	apiPaths := c.APIPaths
-	if len(apiPaths) == 0 {
-		apiPaths = s.product.apiPaths
-	}
-	var err error
-	if s.api, err = rules.Compile(apiPaths); err != nil {
-		return nil, err
-	}
-	if s.login, err = rules.Compile(s.product.loginPaths); err != nil {
+	if err := s.compile(); err != nil {
 		return nil, err
 	}
 	nodes, err := p.fleet.Nodes(siteSpecs(c))
@@ -165,6 +164,36 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 	}
 	s.salt = salt(c)
 	return s, p.accounts(ctx, s)
+}
+
+// compile makes the site's lists ready.
+func (s *site) compile() (err error) {
+	c := s.config
+	for _, list := range [...]struct {
+		to       *rules.Patterns
+		own, std []string
+	}{
+		{&s.api, c.APIPaths, s.product.apiPaths},
+		{&s.tokenPaths, c.TokenPaths, s.product.tokenPaths},
+		{&s.login, nil, s.product.loginPaths},
+		{&s.bypass, c.Bypass, nil},
+	} {
+		if len(list.own) == 0 {
+			list.own = list.std
+		}
+		if *list.to, err = rules.Compile(list.own); err != nil {
+			return err
+		}
+	}
+	if s.restricted, err = rules.CompileClosing(c.PublicRestricted); err != nil {
+		return err
+	}
+	if s.ipAllow, err = rules.CompileAddresses(c.IP.Allow); err != nil {
+		return err
+	}
+	s.proxyHeader = http.CanonicalHeaderKey(c.IP.ProxyHeader)
+	s.proxies, err = rules.CompileAddresses(c.IP.TrustedProxies)
+	return err
 }
 
 // salt is unlike any other site's, and unlike this site's own with a provider asked in another way: endpoint,

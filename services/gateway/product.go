@@ -10,6 +10,8 @@ type product struct {
 	name string
 	// apiPaths are the paths that count as API when a site names none (policy row 2).
 	apiPaths []string
+	// tokenPaths are what tokens open when a site names none (policy row 11b).
+	tokenPaths []string
 	// loginPaths take a user's own log-in and count as not-API without a credential of the API kind.
 	loginPaths []string
 	// sessionCookies are the cookies of a browser session; a trailing * stands for any rest.

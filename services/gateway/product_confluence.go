@@ -3,8 +3,9 @@ package gateway
 // confluence is Confluence Data Center.
 func confluence() *product {
 	return &product{
-		name:     "confluence",
-		apiPaths: []string{"/rest/**", "/rpc/**", "/plugins/servlet/**"},
+		name:       "confluence",
+		apiPaths:   []string{"/rest/**", "/rpc/**", "/plugins/servlet/**"},
+		tokenPaths: []string{"/rest/**", "/rpc/**", "/download/**", "/s/**", "/plugins/servlet/**"},
 		loginPaths: []string{
 			"/login.action", "/dologin.action", "/doauthenticate.action", "/rest/tsv/1.0/authenticate",
 		},

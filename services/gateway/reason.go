@@ -10,36 +10,40 @@ const (
 	// methodNotAllowed: see plainMethod.
 	methodNotAllowed reason = "method_not_allowed"
 
-	pathAmbiguous  reason = "path_ambiguous"
-	siteUnknown    reason = "site_unknown"
-	ownPath        reason = "own"
-	notAPI         reason = "not_api"
-	disabled       reason = "disabled"
-	browser        reason = "browser"
-	anonymous      reason = "anonymous"
-	malformed      reason = "credential_malformed"
-	unsupported    reason = "scheme_unsupported"
-	link           reason = "link"
-	basicDisabled  reason = "basic_disabled"
-	oauthDisabled  reason = "oauth_disabled"
-	patDisabled    reason = "pat_disabled"
-	tokensDisabled reason = "api_tokens_disabled" //nolint:gosec // a reason, no credential
-	linksDisabled  reason = "links_disabled"
-	tokenInactive  reason = "token_inactive"
-	refused        reason = "credential_refused"
-	captcha        reason = "captcha_required"
-	scopeMissing   reason = "scope_missing"
-	audienceWrong  reason = "audience_wrong"
-	providerAway   reason = "provider_unavailable"
-	notClientToken reason = "not_a_client_token"
-	userUnknown    reason = "user_unknown"
-	noAccount      reason = "no_upstream_account"
-	auditAway      reason = "audit_unavailable"
-	mismatch       reason = "upstream_identity_mismatch"
-	unreachable    reason = "upstream_unreachable"
-	timedOut       reason = "upstream_timeout"
-	bodyMalformed  reason = "body_malformed"
-	allowed        reason = "allowed"
+	pathAmbiguous    reason = "path_ambiguous"
+	siteUnknown      reason = "site_unknown"
+	ownPath          reason = "own"
+	notAPI           reason = "not_api"
+	disabled         reason = "disabled"
+	ipDenied         reason = "ip_denied"
+	bypassed         reason = "bypassed"
+	browser          reason = "browser"
+	authRequired     reason = "authentication_required"
+	anonymous        reason = "anonymous"
+	malformed        reason = "credential_malformed"
+	unsupported      reason = "scheme_unsupported"
+	link             reason = "link"
+	basicDisabled    reason = "basic_disabled"
+	oauthDisabled    reason = "oauth_disabled"
+	patDisabled      reason = "pat_disabled"
+	tokensDisabled   reason = "api_tokens_disabled" //nolint:gosec // a reason, no credential
+	linksDisabled    reason = "links_disabled"
+	tokenInactive    reason = "token_inactive"
+	refused          reason = "credential_refused"
+	captcha          reason = "captcha_required"
+	scopeMissing     reason = "scope_missing"
+	audienceWrong    reason = "audience_wrong"
+	providerAway     reason = "provider_unavailable"
+	notClientToken   reason = "not_a_client_token"
+	userUnknown      reason = "user_unknown"
+	noAccount        reason = "no_upstream_account"
+	pathNotForTokens reason = "path_not_for_tokens"
+	auditAway        reason = "audit_unavailable"
+	mismatch         reason = "upstream_identity_mismatch"
+	unreachable      reason = "upstream_unreachable"
+	timedOut         reason = "upstream_timeout"
+	bodyMalformed    reason = "body_malformed"
+	allowed          reason = "allowed"
 	// clientLeft: nobody waited for the answer; it is in the audit trail only.
 	clientLeft reason = "client_gone"
 	// noConfiguration and staleConfiguration: this gateway was never told what to do, or not for too long.
@@ -61,6 +65,8 @@ func (r reason) text() (status int, message string) {
 		return http.StatusNotFound, "No site answers at this host and path."
 	case ownPath:
 		return http.StatusNotFound, "Gatehouse has nothing at this path."
+	case ipDenied:
+		return http.StatusForbidden, "Calls from this address are not allowed."
 	case auditAway:
 		return http.StatusServiceUnavailable, "The call cannot be recorded at the moment."
 	case mismatch:
@@ -83,6 +89,10 @@ func (r reason) text() (status int, message string) {
 // whoText is text for the refusals of rows 8 to 11, which are about who calls.
 func (r reason) whoText() (status int, message string) {
 	switch r {
+	case authRequired:
+		return http.StatusUnauthorized, "This API is not open to everybody: authenticate."
+	case pathNotForTokens:
+		return http.StatusForbidden, "This path is not open to tokens."
 	case malformed:
 		return http.StatusBadRequest, "The credential is malformed, or there are several."
 	case unsupported:

@@ -92,12 +92,13 @@ func (c *call) record() *auditv1.Record {
 	r.RequestId, r.Node, r.TraceId = c.id, c.node, c.traceID
 	r.Credential, r.Provider, r.ClientId = string(cmp.Or(c.cred.kind, kindNone)), c.provider, c.clientID
 	r.CredentialFingerprint, r.User = c.fingerprint, c.user
-	r.Decision, r.Reason, r.Detail, r.Outcome = c.answer.decision(), string(c.answer.reason), c.answer.detail, c.outcome
+	r.Decision, r.Reason, r.Detail, r.Outcome = c.decision(), string(c.answer.reason), c.answer.detail, c.outcome
+	r.Observed = string(c.observed)
 	r.Method, r.Path, r.Query, r.Access = c.r.Method, c.target.Path, redactQuery(c.target.Query), access(c.r.Method)
 	r.Status, r.BytesOut = uint32(c.status), uint64(c.bytesOut) //nolint:gosec // 100 to 999; never negative
 	r.Duration = uint64(time.Since(c.at))                       //nolint:gosec // monotonic
 	r.UpstreamDuration = uint64(max(c.upstream, 0))
-	r.ClientIp, r.ClientIpSource, r.UserAgent = c.clientIP(), "peer", c.r.UserAgent()
+	r.ClientIp, r.ClientIpSource, r.UserAgent = c.caller.text, c.caller.source, c.r.UserAgent()
 	if r.Path == "" {
 		r.Path = withoutParameters(c.r.URL.Path) // refused as ambiguous: what net/http made of it
 	}

@@ -31,6 +31,8 @@ func plainMethod(c *call) answer {
 // matchSite is row 1: by host, then by the longest context path.
 func matchSite(c *call) answer {
 	c.site, c.path = c.plan.match(c.r.Host, c.target.Path)
+	c.path = rules.Rewritten(c.path)
+	c.locate()
 	if c.site == nil {
 		return refuse(siteUnknown, "")
 	}
@@ -64,7 +66,7 @@ func notAPICall(c *call) answer {
 		return answer{}
 	}
 	if c.target.Further != "" {
-		if path, ok := rules.CutContext(c.target.Further, c.site.config.ContextPath); ok && c.site.api.Match(c.r.Method, path) {
+		if path, ok := rules.CutContext(c.target.Further, c.site.config.ContextPath); ok && c.site.api.Match(c.r.Method, rules.Rewritten(path)) {
 			return refuse(pathAmbiguous, "an escape of an escape hides an API path")
 		}
 	}

@@ -6,8 +6,12 @@ import (
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
 
-// browserSession is row 6: a session of the product goes through as it is, with nothing added.
+// browserSession is row 6: a session of the product goes through as it is, with nothing added. Where row 7 would refuse a
+// stranger, a cookie proves nothing: whose it is is not asked yet, so the call goes on to row 7.
 func browserSession(c *call) answer {
+	if c.site.config.Mode != "observe" && c.site.restricted.Match(c.r.Method, c.path) {
+		return answer{}
+	}
 	if c.cred.kind == kindNone && c.cred.bad == "" && (hasSession(c.r, c.site.product) || rules.HasSession(c.target.Raw)) && !rules.HasQuery(c.target.Query, credentialQuery) {
 		c.cred.kind = kindSession
 		return answer{kind: pass, reason: browser}
@@ -18,6 +22,9 @@ func browserSession(c *call) answer {
 // noCredential is row 7: whoever shows nothing goes on as nobody.
 func noCredential(c *call) answer {
 	if c.cred.kind == kindNone && c.cred.bad == "" {
+		if c.site.restricted.Match(c.r.Method, c.path) {
+			return refuse(authRequired, "")
+		}
 		return answer{kind: asNobody, reason: anonymous}
 	}
 	return answer{}
@@ -45,8 +52,6 @@ func methodSwitches(c *call) answer {
 		return refuse(tokensDisabled, "")
 	case c.cred.kind == kindLink && !m.Links:
 		return refuse(linksDisabled, "")
-	case c.cred.kind == kindLink:
-		return answer{kind: pass, reason: link}
 	default:
 		return answer{}
 	}
@@ -100,8 +105,12 @@ func recordable(c *call, a answer) answer {
 // swapAndForwardAs is row 15: the client's own credential goes up when only the product could judge it, ours
 // otherwise.
 func swapAndForwardAs(c *call) answer {
-	if c.cred.kind == kindOAuth || c.cred.kind == kindToken {
+	switch {
+	case c.cred.kind == kindLink: // the signature binds the URL
+		return answer{kind: pass, reason: link}
+	case c.account != nil:
 		return answer{kind: asAccount, reason: allowed}
+	default:
+		return answer{kind: asThemself, reason: allowed}
 	}
-	return answer{kind: asThemself, reason: allowed}
 }

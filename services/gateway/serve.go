@@ -44,7 +44,7 @@ func (c *call) finish() {
 	if c.site != nil {
 		counts = c.site.counts
 	}
-	counts.count(c.answer.decision(), c.answer.reason)
+	counts.count(c.decision(), c.answer.reason)
 	if c.unrecorded {
 		c.gw.counts.unrecorded.Inc()
 	}

@@ -25,6 +25,12 @@ func (k *checker) notYet(c *configlog.Config) {
 		for j := range s.Providers {
 			k.unused(at(path+"providers", j)+".", []setting{{"scope", s.Providers[j].Scope != ""}})
 		}
+		if s.IP.Restrict && !s.Sessions.IP {
+			k.warn(path+"ip.restrict", "binds browser sessions too: this version does not ask yet whose a session is")
+		}
+		if len(s.PublicRestricted) > 0 {
+			k.warn(path+"public_restricted", "refuses browser sessions too: this version does not ask yet whose a session is")
+		}
 		if s.Grant != DefaultSite().Grant {
 			k.warn(path+"grant", "a token acts as the user it names, who needs a credential under upstream.accounts; the sign-in itself is not built yet")
 		}
@@ -45,18 +51,10 @@ func (k *checker) unused(path string, settings []setting) {
 // laterForCallers are the rules about who may call, from where and how often.
 func laterForCallers(s *configlog.Site) []setting {
 	return []setting{
-		{"mode", s.Mode == "observe"},
 		{"groups.require", s.Groups.Require},
 		{"groups.allowed", len(s.Groups.Allowed) > 0},
 		{"groups.read_only", len(s.Groups.ReadOnly) > 0},
-		{"sessions.ip", s.Sessions.IP},
 		{"sessions.groups", s.Sessions.Groups},
-		{"ip.restrict", s.IP.Restrict},
-		{"ip.allow", len(s.IP.Allow) > 0},
-		{"ip.proxy_header", s.IP.ProxyHeader != ""},
-		{"ip.trusted_proxies", len(s.IP.TrustedProxies) > 0},
-		{"public_restricted", len(s.PublicRestricted) > 0},
-		{"bypass", len(s.Bypass) > 0},
 		{"rate_limit.enabled", s.RateLimit.Enabled},
 		{"stale.strict", s.Stale.Strict},
 	}
@@ -68,7 +66,6 @@ func laterForTokens(s *configlog.Site) []setting {
 	_, only := s.Upstream.Accounts[s.Directory.Account]
 	only = only && len(s.Upstream.Accounts) == 1 // filled in by complete
 	return []setting{
-		{"token_paths", len(s.TokenPaths) > 0},
 		{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
 		{"directory.source", s.Directory.Source == "crowd"},
 		{"directory.account", s.Directory.Account != "" && !only},
