@@ -26,8 +26,12 @@ type call struct {
 	path   string // canonical, below the context path, rewritten as the product does
 	caller caller
 
+	// Row 6.
+	session session
+
 	// Row 8 to 11.
 	cred        credential
+	form        bool     // the body is a form, and read on its way
 	key         cacheKey // of the credential, once it was looked up
 	provider    string
 	clientID    string

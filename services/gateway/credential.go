@@ -163,16 +163,3 @@ func passwordInQuery(query string) bool {
 	return rules.HasQuery(query, func(name string) bool { return name == "os_username" }) &&
 		rules.HasQuery(query, func(name string) bool { return name == "os_password" })
 }
-
-// hasSession tells whether a call carries a cookie of a browser session of the product.
-func hasSession(r *http.Request, p *product) bool {
-	for _, line := range r.Header["Cookie"] {
-		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if p.isSession(name) {
-				return true
-			}
-		}
-	}
-	return false
-}

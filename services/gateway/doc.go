@@ -14,7 +14,7 @@
 //	                     audit records wait in the spool; the configuration stays, and after the site's stale.max
 //	                     calls get 503 configuration_stale, and a gateway whose sites all do so is not ready; a
 //	                     restart goes on from the Snapshot file and the spool
-//	introspection        as NATS, for new credentials
+//	introspection        as NATS, for new credentials, and for sessions where a rule wants to know whose they are
 //	identity provider    503 provider_unavailable for new tokens, never "invalid token"
 //	config               nothing: the log is followed without it
 //	audit, Postgres      nothing: the stream and the spool keep the records

@@ -93,8 +93,9 @@ func (c *call) byToken() bool { return c.answer.kind == asAccount || c.answer.ki
 func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 	var tried []*upstream.Node
 	var last error
+	where := near(c)
 	for {
-		node := c.site.pool.Next(tried)
+		node := c.site.pool.Next(where, tried)
 		if node == nil {
 			if last == nil {
 				last = &upstream.UnreachableError{Node: "none", Err: errors.New("the site has no node")}
@@ -125,6 +126,8 @@ func (c *call) failed(err error) answer {
 	switch {
 	case errors.As(err, &late):
 		return refuse(timedOut, err.Error())
+	case errors.Is(err, errFormPassword):
+		return refuse(malformed, err.Error())
 	case errors.As(err, &cut):
 		if c.ctx.Err() != nil {
 			c.outcome = interrupted
@@ -192,6 +195,7 @@ func sameUser(name, user string) bool {
 func (c *call) reply(resp *upstream.Response) answer {
 	header := c.w.Header()
 	copyReply(header, resp.Header, c.byToken())
+	c.stay(header)
 	for name := range resp.Trailer {
 		header.Add("Trailer", name)
 	}
@@ -305,6 +309,9 @@ func (c *call) body() io.Reader {
 		return nil
 	}
 	c.received = &counted{body: c.r.Body}
+	if c.form {
+		return &formReader{body: c.received}
+	}
 	return c.received
 }
 

@@ -33,6 +33,7 @@ func decide(c *call) answer {
 		{tooStale, always},         // -   configuration_stale: the plan is older than the site's stale.max
 		{restrictIP, goesOn},       // 4   ip_denied
 		{bypass, always},           // 5   pass bypassed
+		{readableForm, always},     // 8   credential_malformed, of a form; before 6, which passes bodies on
 		{browserSession, always},   // 6   pass browser
 		{noCredential, asStranger}, // 7   authentication_required, pass anonymous
 		{whichCredential, always},  // 8   credential_malformed, scheme_unsupported

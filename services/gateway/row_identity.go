@@ -137,27 +137,13 @@ func insufficientScope(required []string, detail string) answer {
 
 // whoAtTheProduct asks the product who a PAT or a password belongs to; nobody else can judge them.
 func whoAtTheProduct(c *call) answer {
-	ids := c.gw.identities
 	what, shown := byte('p'), c.cred.token
 	if c.cred.kind == kindBasic {
 		what, shown = 'b', c.cred.user+"\x00"+c.cred.password
 	}
-	c.key = ids.key(c.site.salt, what, shown)
-	id := ids.cached(c.key, func(id *identity) bool {
-		if id.good() {
-			return c.at.Sub(id.answeredAt) < knownFor
-		}
-		return c.at.Sub(id.answeredAt) < refusedFor
-	})
-	if id == nil {
-		c.fingerprint = ids.fingerprint(what, shown)
-		err := c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
-			id, err = ids.ask(ctx, c.key, c.fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
-			return err
-		})
-		if err != nil {
-			return unanswered(c, err)
-		}
+	id, err := askProduct(c, what, shown)
+	if err != nil {
+		return unanswered(c, err)
 	}
 	c.fingerprint, c.user = id.fingerprint, id.whoami.GetUser()
 	switch id.whoami.GetVerdict() {
@@ -177,6 +163,27 @@ func whoAtTheProduct(c *call) answer {
 	}
 }
 
+// askProduct gives the product's word on a credential, remembered or asked for now.
+func askProduct(c *call, what byte, shown string) (id *identity, err error) {
+	ids := c.gw.identities
+	c.key = ids.key(c.site.salt, what, shown)
+	id = ids.cached(c.key, func(id *identity) bool {
+		if id.good() {
+			return c.at.Sub(id.answeredAt) < knownFor
+		}
+		return c.at.Sub(id.answeredAt) < refusedFor
+	})
+	if id != nil {
+		return id, nil
+	}
+	fingerprint := ids.fingerprint(what, shown)
+	err = c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
+		id, err = ids.ask(ctx, c.key, fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
+		return err
+	})
+	return id, err
+}
+
 // claimed is the detail of a refusal by the product: whose password it was said to be.
 func claimed(c *call, id *identity) string {
 	detail := id.whoami.GetDetail()
@@ -188,9 +195,14 @@ func claimed(c *call, id *identity) string {
 
 func whoAmI(c *call) *identityv1.WhoAmIRequest {
 	request := &identityv1.WhoAmIRequest{Site: c.site.config.ID, ConfigSequence: c.plan.state.Seq}
-	if c.cred.kind == kindPAT {
+	switch c.cred.kind {
+	case kindPAT:
 		request.Credential = &identityv1.WhoAmIRequest_Pat{Pat: c.cred.token}
-	} else {
+	case kindNone, kindSession:
+		request.Credential = &identityv1.WhoAmIRequest_Session{
+			Session: &identityv1.Session{Cookies: c.session.cookies, Node: c.session.node},
+		}
+	default:
 		request.Credential = &identityv1.WhoAmIRequest_Password{
 			Password: &identityv1.Password{Username: c.cred.user, Password: c.cred.password},
 		}

@@ -51,10 +51,19 @@ func peerText(hostPort string, peer netip.Addr) string {
 	return hostPort
 }
 
-// restrictIP is row 4: who calls from elsewhere is refused, whatever the credential.
+// restrictIP is row 4: who calls from elsewhere is refused, whatever the credential. A browser session that the product
+// knows is exempt: what is meant for scripts must not lock people out of the pages.
 func restrictIP(c *call) answer {
 	if !c.site.config.IP.Restrict || c.site.ipAllow.Has(c.caller.addr) {
 		return answer{}
+	}
+	if c.ofBrowser() && !c.site.config.Sessions.IP {
+		switch known, err := c.sessionKnown(); {
+		case err != nil:
+			return unanswered(c, err)
+		case known:
+			return answer{}
+		}
 	}
 	if !c.caller.addr.IsValid() {
 		return refuse(ipDenied, "the proxy names no address that can be read in "+c.caller.source)

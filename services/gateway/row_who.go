@@ -1,23 +1,6 @@
 package gateway
 
-import (
-	"strings"
-
-	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
-)
-
-// browserSession is row 6: a session of the product goes through as it is, with nothing added. Where row 7 would refuse a
-// stranger, a cookie proves nothing: whose it is is not asked yet, so the call goes on to row 7.
-func browserSession(c *call) answer {
-	if c.site.config.Mode != "observe" && c.site.restricted.Match(c.r.Method, c.path) {
-		return answer{}
-	}
-	if c.cred.kind == kindNone && c.cred.bad == "" && (hasSession(c.r, c.site.product) || rules.HasSession(c.target.Raw)) && !rules.HasQuery(c.target.Query, credentialQuery) {
-		c.cred.kind = kindSession
-		return answer{kind: pass, reason: browser}
-	}
-	return answer{}
-}
+import "strings"
 
 // noCredential is row 7: whoever shows nothing goes on as nobody.
 func noCredential(c *call) answer {

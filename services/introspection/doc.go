@@ -1,7 +1,7 @@
 // Package introspection says who a credential belongs to, and holds the only key that opens provider secrets.
 //
 //	in   identity.v1.introspect  an OAuth token   -> facts of the provider (RFC 7662), normalised, with their age
-//	     identity.v1.whoami      a PAT, password  -> the user, as the site's product says
+//	     identity.v1.whoami      PAT, password, session -> the user, as the site's product says
 //	     the configuration log                    -> which providers and nodes there are, and how they are asked
 //	out  POST to providers, GET to the products' nodes; nothing else, and never what a gateway should decide: exp,
 //	     nbf, scopes and audience are judged there, on every call
@@ -30,6 +30,7 @@
 //	one of several providers away another one's active counts; else unavailable               TestSeveralProvidersAreAskedInTheirOrder
 //	too many calls at once        64 a provider, 256 wait, the rest unavailable at once       TestOneProviderGetsSoManyCallsAtOnceAndNoMore
 //	node not there                the next one; all of them: unavailable                      TestTheNextNodeIsAskedWhenOneIsAway
+//	the node of a session away    the next one, which may not know it                        TestASessionOfANodeThatIsAwayIsAskedForAtTheNext
 //	node fails with a password    unavailable: it is shown to no second node                  TestAPasswordIsShownOnce
 //	product wants a CAPTCHA       captcha, with its headers; not asked again for RefusedTTL   TestACaptchaIsReportedAndNotAskedForAgain
 //	product says nonsense         unavailable, never refused                                  TestWhatProductsMayAnswer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type upstream struct {
 
 // node is one JVM of the site.
 type node struct {
+	id       string
 	url      string // of the product's who-am-I
 	failedAt atomic.Pointer[time.Time]
 }
@@ -31,13 +33,13 @@ type node struct {
 func newUpstream(c *configlog.Site, p product, revision string, s Settings) *upstream {
 	u := &upstream{site: c.ID, revision: revision, product: p, gate: newGate(s.Concurrency), rest: s.NodeRest}
 	for _, n := range c.Nodes {
-		u.nodes = append(u.nodes, &node{url: strings.TrimSuffix(n.URL, "/") + c.ContextPath + p.path})
+		u.nodes = append(u.nodes, &node{id: n.ID, url: strings.TrimSuffix(n.URL, "/") + c.ContextPath + p.path})
 	}
 	return u
 }
 
-// order gives the nodes in turn, those that failed lately last.
-func (u *upstream) order(now time.Time) []*node {
+// order gives the nodes in turn, the one that is wanted first and those that failed lately last.
+func (u *upstream) order(now time.Time, wanted string) []*node {
 	var fit, resting []*node
 	first := int(u.turn.Add(1))
 	for i := range u.nodes {
@@ -47,6 +49,9 @@ func (u *upstream) order(now time.Time) []*node {
 		} else {
 			fit = append(fit, n)
 		}
+	}
+	if i := slices.IndexFunc(fit, func(n *node) bool { return n.id == wanted }); i > 0 {
+		fit[0], fit[i] = fit[i], fit[0]
 	}
 	return append(fit, resting...)
 }
@@ -65,10 +70,10 @@ func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*ve
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	last := &problem{result: resultUnreachable, text: "the site has no node"}
-	order := u.order(time.Now())
+	order := u.order(time.Now(), c.node)
 	for i, n := range order {
 		limit := p.timeout
-		if c.kind == kindPAT && i < len(order)-1 {
+		if c.kind != kindPassword && i < len(order)-1 {
 			limit /= 2 // leave time for another
 		}
 		v, sent, problem := p.askNode(ctx, u.product, n, c, limit)

@@ -19,10 +19,11 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// credential is a PAT or a password.
+// credential is a PAT, a password or a session.
 type credential struct {
 	kind         credentialKind
 	user, secret string
+	node         string // that is to be asked about a session; empty: any
 }
 
 type credentialKind string
@@ -30,6 +31,7 @@ type credentialKind string
 const (
 	kindPAT      credentialKind = "pat"
 	kindPassword credentialKind = "password"
+	kindSession  credentialKind = "session"
 )
 
 // credentialOf reads a request. possible is false for what no product could take, and none is shown.
@@ -44,6 +46,9 @@ func credentialOf(r *identityv1.WhoAmIRequest) (c credential, possible bool, err
 		possible = c.user != "" && c.secret != "" && len(c.user) <= maxWord && len(c.secret) <= maxToken &&
 			!strings.Contains(c.user, ":") && !strings.ContainsFunc(c.user+c.secret, unicode.IsControl)
 		return c, possible, nil
+	case *identityv1.WhoAmIRequest_Session:
+		c = credential{kind: kindSession, node: x.Session.GetNode(), secret: x.Session.GetCookies()}
+		return c, c.secret != "" && len(c.secret) <= maxToken && !strings.ContainsFunc(c.secret, unicode.IsControl), nil
 	default:
 		return c, false, fault.New(fault.Invalid, "no credential")
 	}
@@ -53,6 +58,10 @@ func credentialOf(r *identityv1.WhoAmIRequest) (c credential, possible bool, err
 func (c credential) show(r *http.Request) {
 	if c.kind == kindPAT {
 		r.Header.Set("Authorization", "Bearer "+c.secret)
+		return
+	}
+	if c.kind == kindSession {
+		r.Header.Set("Cookie", c.secret)
 		return
 	}
 	r.SetBasicAuth(c.user, c.secret)
@@ -111,7 +120,7 @@ func (p *people) whoAmI(ctx context.Context, r *identityv1.WhoAmIRequest) (proto
 // ask gives a product's word on a credential: from memory, else once for all who ask the same at the same time.
 // The products do not tell Alice from alice, so neither does the key: one wrong password is tried once.
 func (p *people) ask(ctx context.Context, u *upstream, c credential) (*verdict, error) {
-	k := p.keys.of("whoami", u.site, u.revision, string(c.kind), strings.ToLower(c.user), c.secret)
+	k := p.keys.of("whoami", u.site, u.revision, string(c.kind), strings.ToLower(c.user), c.node, c.secret)
 	if v := p.lookup(k, time.Now()); v != nil {
 		p.counters.looked("whoami", true)
 		return v, nil

@@ -75,7 +75,7 @@ func (x WhoAmIReply_Verdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WhoAmIReply_Verdict.Descriptor instead.
 func (WhoAmIReply_Verdict) EnumDescriptor() ([]byte, []int) {
-	return file_identity_v1_identity_proto_rawDescGZIP(), []int{4, 0}
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{5, 0}
 }
 
 // IntrospectRequest asks whose token this is (RFC 7662 §2.1). Subject identity.v1.introspect.
@@ -319,6 +319,7 @@ type WhoAmIRequest struct {
 	//
 	//	*WhoAmIRequest_Pat
 	//	*WhoAmIRequest_Password
+	//	*WhoAmIRequest_Session
 	Credential     isWhoAmIRequest_Credential `protobuf_oneof:"credential"`
 	ConfigSequence uint64                     `protobuf:"varint,4,opt,name=config_sequence,json=configSequence,proto3" json:"config_sequence,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -387,6 +388,15 @@ func (x *WhoAmIRequest) GetPassword() *Password {
 	return nil
 }
 
+func (x *WhoAmIRequest) GetSession() *Session {
+	if x != nil {
+		if x, ok := x.Credential.(*WhoAmIRequest_Session); ok {
+			return x.Session
+		}
+	}
+	return nil
+}
+
 func (x *WhoAmIRequest) GetConfigSequence() uint64 {
 	if x != nil {
 		return x.ConfigSequence
@@ -407,9 +417,15 @@ type WhoAmIRequest_Password struct {
 	Password *Password `protobuf:"bytes,3,opt,name=password,proto3,oneof"`
 }
 
+type WhoAmIRequest_Session struct {
+	Session *Session `protobuf:"bytes,5,opt,name=session,proto3,oneof"`
+}
+
 func (*WhoAmIRequest_Pat) isWhoAmIRequest_Credential() {}
 
 func (*WhoAmIRequest_Password) isWhoAmIRequest_Credential() {}
+
+func (*WhoAmIRequest_Session) isWhoAmIRequest_Credential() {}
 
 // Password is a user name and a password.
 type Password struct {
@@ -464,6 +480,61 @@ func (x *Password) GetPassword() string {
 	return ""
 }
 
+// Session is a browser session of the product.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cookies that make it, as a Cookie field has them.
+	Cookies string `protobuf:"bytes,1,opt,name=cookies,proto3" json:"cookies,omitempty"`
+	// The node that is asked, because its calls go there; empty: any. Another one only when that one is not there.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_identity_v1_identity_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_identity_v1_identity_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Session) GetCookies() string {
+	if x != nil {
+		return x.Cookies
+	}
+	return ""
+}
+
+func (x *Session) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // WhoAmIReply is what the product said.
 type WhoAmIReply struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -480,7 +551,7 @@ type WhoAmIReply struct {
 
 func (x *WhoAmIReply) Reset() {
 	*x = WhoAmIReply{}
-	mi := &file_identity_v1_identity_proto_msgTypes[4]
+	mi := &file_identity_v1_identity_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +563,7 @@ func (x *WhoAmIReply) String() string {
 func (*WhoAmIReply) ProtoMessage() {}
 
 func (x *WhoAmIReply) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_identity_proto_msgTypes[4]
+	mi := &file_identity_v1_identity_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +576,7 @@ func (x *WhoAmIReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIReply.ProtoReflect.Descriptor instead.
 func (*WhoAmIReply) Descriptor() ([]byte, []int) {
-	return file_identity_v1_identity_proto_rawDescGZIP(), []int{4}
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WhoAmIReply) GetVerdict() WhoAmIReply_Verdict {
@@ -580,17 +651,21 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x03age\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x16\n" +
 	"\x06detail\x18\x0f \x01(\tR\x06detail\x12\x1f\n" +
 	"\vmapped_user\x18\x10 \x01(\tR\n" +
-	"mappedUser\"\xad\x01\n" +
+	"mappedUser\"\xe9\x01\n" +
 	"\rWhoAmIRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x03pat\x18\x02 \x01(\tH\x00R\x03pat\x12=\n" +
-	"\bpassword\x18\x03 \x01(\v2\x1f.gatehouse.identity.v1.PasswordH\x00R\bpassword\x12'\n" +
+	"\bpassword\x18\x03 \x01(\v2\x1f.gatehouse.identity.v1.PasswordH\x00R\bpassword\x12:\n" +
+	"\asession\x18\x05 \x01(\v2\x1e.gatehouse.identity.v1.SessionH\x00R\asession\x12'\n" +
 	"\x0fconfig_sequence\x18\x04 \x01(\x04R\x0econfigSequenceB\f\n" +
 	"\n" +
 	"credential\"B\n" +
 	"\bPassword\x12\x1a\n" +
 	"\busername\x18\x01 \x01(\tR\busername\x12\x1a\n" +
-	"\bpassword\x18\x02 \x01(\tR\bpassword\"\xd5\x02\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"7\n" +
+	"\aSession\x12\x18\n" +
+	"\acookies\x18\x01 \x01(\tR\acookies\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xd5\x02\n" +
 	"\vWhoAmIReply\x12D\n" +
 	"\averdict\x18\x01 \x01(\x0e2*.gatehouse.identity.v1.WhoAmIReply.VerdictR\averdict\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12+\n" +
@@ -617,30 +692,32 @@ func file_identity_v1_identity_proto_rawDescGZIP() []byte {
 }
 
 var file_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_identity_v1_identity_proto_goTypes = []any{
 	(WhoAmIReply_Verdict)(0),      // 0: gatehouse.identity.v1.WhoAmIReply.Verdict
 	(*IntrospectRequest)(nil),     // 1: gatehouse.identity.v1.IntrospectRequest
 	(*IntrospectReply)(nil),       // 2: gatehouse.identity.v1.IntrospectReply
 	(*WhoAmIRequest)(nil),         // 3: gatehouse.identity.v1.WhoAmIRequest
 	(*Password)(nil),              // 4: gatehouse.identity.v1.Password
-	(*WhoAmIReply)(nil),           // 5: gatehouse.identity.v1.WhoAmIReply
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*Session)(nil),               // 5: gatehouse.identity.v1.Session
+	(*WhoAmIReply)(nil),           // 6: gatehouse.identity.v1.WhoAmIReply
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
 }
 var file_identity_v1_identity_proto_depIdxs = []int32{
-	6, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
-	6, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
-	6, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
-	7, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
+	7, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
+	7, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
+	7, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
+	8, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
 	4, // 4: gatehouse.identity.v1.WhoAmIRequest.password:type_name -> gatehouse.identity.v1.Password
-	0, // 5: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
-	7, // 6: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5, // 5: gatehouse.identity.v1.WhoAmIRequest.session:type_name -> gatehouse.identity.v1.Session
+	0, // 6: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
+	8, // 7: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_identity_v1_identity_proto_init() }
@@ -651,6 +728,7 @@ func file_identity_v1_identity_proto_init() {
 	file_identity_v1_identity_proto_msgTypes[2].OneofWrappers = []any{
 		(*WhoAmIRequest_Pat)(nil),
 		(*WhoAmIRequest_Password)(nil),
+		(*WhoAmIRequest_Session)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -658,7 +736,7 @@ func file_identity_v1_identity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_identity_v1_identity_proto_rawDesc), len(file_identity_v1_identity_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

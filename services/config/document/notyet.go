@@ -25,12 +25,6 @@ func (k *checker) notYet(c *configlog.Config) {
 		for j := range s.Providers {
 			k.unused(at(path+"providers", j)+".", []setting{{"scope", s.Providers[j].Scope != ""}})
 		}
-		if s.IP.Restrict && !s.Sessions.IP {
-			k.warn(path+"ip.restrict", "binds browser sessions too: this version does not ask yet whose a session is")
-		}
-		if len(s.PublicRestricted) > 0 {
-			k.warn(path+"public_restricted", "refuses browser sessions too: this version does not ask yet whose a session is")
-		}
 		if s.Grant != DefaultSite().Grant {
 			k.warn(path+"grant", "a token acts as the user it names, who needs a credential under upstream.accounts; the sign-in itself is not built yet")
 		}

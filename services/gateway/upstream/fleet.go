@@ -84,26 +84,70 @@ func NewPool(nodes []*Node) *Pool { return &Pool{nodes: nodes} }
 // All gives every node of the pool.
 func (p *Pool) All() []*Node { return p.nodes }
 
-// Next gives the node whose turn it is among those that are fit and were not tried; when none is, among all
-// that were not tried, because a status page may err; nil when all were tried.
-func (p *Pool) Next(tried []*Node) *Node {
+// Has tells whether a node of that id is in the pool.
+func (p *Pool) Has(id string) bool {
+	return id != "" && slices.ContainsFunc(p.nodes, func(n *Node) bool { return n.ID == id })
+}
+
+// Near says which node a call would best go to; the zero Near means the next in turn.
+type Near struct {
+	// ID is a node's; one that the site does not have means nothing.
+	ID string
+	// Key is what calls have in common that should meet at one node, whichever gateway they come through.
+	Key string
+}
+
+// Next gives the node for a call among those that are fit and were not tried; when none is, among all that were not tried,
+// because a status page may err; nil when all were tried.
+func (p *Pool) Next(near Near, tried []*Node) *Node {
 	n := uint32(len(p.nodes)) //nolint:gosec // a site has few nodes
 	if n == 0 {
 		return nil
 	}
-	start := p.turn.Add(1)
-	var second *Node
+	start := uint32(0)
+	if near.Key == "" {
+		start = p.turn.Add(1)
+	}
+	var first, second *Node
+	var best uint64
 	for i := range n {
 		node := p.nodes[(start+i)%n]
-		if slices.Contains(tried, node) {
+		switch {
+		case slices.Contains(tried, node):
 			continue
-		}
-		if node.fit() {
+		case !node.fit():
+			if second == nil {
+				second = node
+			}
+			continue
+		case node.ID == near.ID:
 			return node
-		}
-		if second == nil {
-			second = node
+		case near.Key == "":
+			if first == nil {
+				first = node
+			}
+		default:
+			if score := weight(near.Key, node.ID); first == nil || score > best {
+				first, best = node, score
+			}
 		}
 	}
+	if first != nil {
+		return first
+	}
 	return second
+}
+
+// weight is rendezvous hashing's: each key has its own order of the nodes, so one that goes moves only its own keys. FNV-1a,
+// mixed once more, because the last bytes would hardly count.
+func weight(key, node string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, s := range [...]string{key, node} {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 1099511628211
+		}
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	return h ^ h>>33
 }
