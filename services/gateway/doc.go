@@ -28,6 +28,7 @@
 //	                     are recorded as interrupted by the next process
 //	power lost           as killed, but for the last 50 ms, and for nothing where the site has audit.sync: always
 //	told to end          ships everything, and waits until it is committed as long as the audit service says what is
+//	the certificate's files  are gone, or do not fit: the last pair stays, and that is logged; at the start: it does not start
 //	a node               another node is tried when nothing was sent; 502 upstream_unreachable when none is left
 //	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
 //	a client hangs       nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,19 +28,20 @@ import (
 
 // gateway is a running gateway.
 type gateway struct {
-	ctx        context.Context //nolint:containedctx // the life of the gateway; tunnels end with it
-	log        *slog.Logger
-	tracer     trace.Tracer
-	tracing    bool
-	plan       atomic.Pointer[plan]
-	follower   *configlog.Follower
-	identities *identities
-	spool      *spool.Spool
-	records    *records
-	counts     *counts
-	buffers    *buffers
-	heardAt    atomic.Int64 // unix nanoseconds; the log was last known to be followed
-	calls      sync.WaitGroup
+	ctx         context.Context //nolint:containedctx // the life of the gateway; tunnels end with it
+	log         *slog.Logger
+	tracer      trace.Tracer
+	tracing     bool
+	plan        atomic.Pointer[plan]
+	certificate *web.Certificate // nil: plain HTTP
+	follower    *configlog.Follower
+	identities  *identities
+	spool       *spool.Spool
+	records     *records
+	counts      *counts
+	buffers     *buffers
+	heardAt     atomic.Int64 // unix nanoseconds; the log was last known to be followed
+	calls       sync.WaitGroup
 }
 
 // Run runs a gateway until ctx ends and every call it had begun has ended.
@@ -76,6 +78,10 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		Start: start, OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
 	})
 	host.Health.Set(g.health)
+	if g.certificate, err = certificate(s); err != nil {
+		endBackground()
+		return err
+	}
 	listener, err := listen(ctx, s)
 	if err != nil {
 		endBackground()
@@ -86,14 +92,34 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Go(func() { _ = newShipper(g.spool, js, host.Log, s).Run(background, s.AuditGrace) })
 	work.Go(func() { newBeat(g, js, home.id).run(background) })
 	work.Go(func() { keeper.keep(background) })
+	serving := web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10, Log: host.Log}
+	if g.certificate != nil {
+		serving.TLS = g.certificate.Config()
+		work.Go(func() { g.certificate.Watch(background, s.CertificateCheck, host.Log) })
+	}
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
-	err = web.Serve(ctx, listener, g, web.Settings{Drain: s.ShutdownGrace, MaxHeaderBytes: 128 << 10, Log: host.Log})
+	err = web.Serve(ctx, listener, g, serving)
 	g.calls.Wait() // those that were cut off too: they have a record to leave
 	_ = note(g.spool, audittrail.GatewayStopped)
 	endBackground()
 	work.Wait()
 	fleet.Wait()
 	return err
+}
+
+// certificate reads what clients are shown; nil when they speak plain HTTP.
+func certificate(s Settings) (*web.Certificate, error) {
+	switch {
+	case s.TLSCert == "" && s.TLSKey == "":
+		return nil, nil //nolint:nilnil // plain HTTP is no error
+	case s.TLSCert == "" || s.TLSKey == "":
+		return nil, errors.New("GATEHOUSE_GATEWAY_TLS_CERT and GATEHOUSE_GATEWAY_TLS_KEY are needed together")
+	}
+	c, err := web.ReadCertificate(s.TLSCert, s.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("GATEHOUSE_GATEWAY_TLS_CERT, GATEHOUSE_GATEWAY_TLS_KEY: %w", err)
+	}
+	return c, nil
 }
 
 func listen(ctx context.Context, s Settings) (net.Listener, error) {
@@ -118,6 +144,9 @@ func (g *gateway) health() service.Check {
 	detail := map[string]any{
 		"config_version": p.state.Seq, "config_heard_at": heard.UTC().Format(time.RFC3339), "log": g.follower.Status(),
 		"audit": g.auditHealth(),
+	}
+	if g.certificate != nil {
+		detail["certificate_expires"] = g.certificate.Expires().UTC().Format(time.RFC3339)
 	}
 	problems, closed := map[string][]string{}, []string{}
 	for _, s := range p.sites {

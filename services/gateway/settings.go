@@ -14,6 +14,12 @@ import (
 type Settings struct {
 	// Listen is where clients call.
 	Listen string `env:"GATEWAY_LISTEN" envDefault:"127.0.0.1:8080"`
+	// TLSCert and TLSKey are PEM files of a certificate chain and its key: clients speak TLS then, HTTP/2 or HTTP/1.1. New
+	// files are used within CertificateCheck. Both or none; none: plain HTTP/1.1, for loopback and behind a proxy.
+	TLSCert string `env:"GATEWAY_TLS_CERT"`
+	TLSKey  string `env:"GATEWAY_TLS_KEY"`
+	// CertificateCheck is how often the two files are read again.
+	CertificateCheck time.Duration `env:"GATEWAY_TLS_CHECK" envDefault:"10s"`
 	// ID names the gateway in the installation; empty: the one whose NATS key it has (nats/gateway.ID.nk), else made at
 	// the first start and kept in DataDir.
 	ID string `env:"GATEWAY_ID"`

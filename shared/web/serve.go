@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,8 @@ type Settings struct {
 	Drain time.Duration
 	// MaxHeaderBytes bounds a request's header; default 64 KiB.
 	MaxHeaderBytes int
+	// TLS makes it a server of TLS, HTTP/2 and HTTP/1.1; nil: HTTP/1.1 in plain text.
+	TLS *tls.Config
 	// Log takes what net/http has to complain of (a handler that panics, an accept that fails) and that requests were
 	// cut off at the end, as warnings; nil: the standard logger takes the former, nobody the latter.
 	Log *slog.Logger
@@ -44,7 +47,11 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s S
 		server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	if server.TLSConfig = s.TLS; s.TLS != nil {
+		go func() { served <- server.ServeTLS(listener, "", "") }()
+	} else {
+		go func() { served <- server.Serve(listener) }()
+	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)

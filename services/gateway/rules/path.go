@@ -29,7 +29,7 @@ func ParseTarget(target string) (t Target, ok bool) {
 		return Target{}, false
 	}
 	path, query, _ := strings.Cut(raw, "?")
-	if strings.Contains(query, "#") {
+	if !cleanQuery(query) {
 		return Target{}, false
 	}
 	t = Target{Raw: raw, Query: query}
@@ -44,6 +44,17 @@ func ParseTarget(target string) (t Target, ok bool) {
 		return Target{}, false
 	}
 	return t, true
+}
+
+// cleanQuery tells whether a query can stand in a request line: HTTP/2 lets a space through, which would end the target
+// there, and "#" would begin what no server is sent.
+func cleanQuery(query string) bool {
+	for i := range len(query) {
+		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return false
+		}
+	}
+	return true
 }
 
 // originForm cuts scheme and authority from a target in absolute form (RFC 9112 §3.2.2).

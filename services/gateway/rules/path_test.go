@@ -68,13 +68,14 @@ func TestParseTarget(t *testing.T) {
 		"/rest/ü":                            "",
 		"/rest/<x>":                          "",
 		"/rest/x#y":                          "",
-		"/rest/x?y#z":                        "",
-		"/x/%252e%252e/rest":                 "",
-		"/x%252frest":                        "",
-		"/x%25252frest":                      "",
-		"/x;a=%2frest":                       "",
-		"/x;a=%5c":                           "",
-		"/x%253bjsessionid":                  "",
+		"/rest/x?y z":                        "", "/rest/x?\t": "", "/rest/x?\x7f": "", "/rest/x?ü": "/rest/x",
+		"/rest/x?y#z":        "",
+		"/x/%252e%252e/rest": "",
+		"/x%252frest":        "",
+		"/x%25252frest":      "",
+		"/x;a=%2frest":       "",
+		"/x;a=%5c":           "",
+		"/x%253bjsessionid":  "",
 	} {
 		got, ok := rules.ParseTarget(target)
 		if ok != (want != "") || got.Path != want {
