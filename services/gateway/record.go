@@ -87,6 +87,9 @@ func (p *records) put(r *auditv1.Record) { p.free.Put(r) }
 
 // record is what the audit trail keeps of a call, as far as it has come.
 func (c *call) record() *auditv1.Record {
+	if c.caller.text == "" { // refused before its site was known
+		c.locate()
+	}
 	r := c.gw.records.get()
 	r.Time = uint64(c.at.UnixNano())
 	r.RequestId, r.Node, r.TraceId = c.id, c.node, c.traceID

@@ -270,8 +270,12 @@ func TestObserveMode(t *testing.T) {
 		if r.GetPath() == "/rest/gatehouse/1.0/" {
 			continue
 		}
-		if c := cases[i]; r.GetDecision() != c.decision || r.GetReason() != c.observed || r.GetObserved() != c.noted {
+		c := cases[i]
+		if r.GetDecision() != c.decision || r.GetReason() != c.observed || r.GetObserved() != c.noted {
 			t.Errorf("%s: recorded %s, %s, observed %q; want %s, %s, %q", c.name, r.GetDecision(), r.GetReason(), r.GetObserved(), c.decision, c.observed, c.noted)
+		}
+		if r.GetClientIp() != "127.0.0.1" || r.GetClientIpSource() != "peer" {
+			t.Errorf("%s: from %q by %q", c.name, r.GetClientIp(), r.GetClientIpSource())
 		}
 		if i++; i == len(cases) {
 			break
