@@ -39,7 +39,7 @@ func nearSession(c *call) upstream.Near {
 
 // stay has a browser come back to the node that has just made a session for it.
 func (c *call) stay(to http.Header) {
-	if len(c.site.pool.All()) < 2 || cookie(c.r, nodeCookie) == c.node {
+	if len(to["Set-Cookie"]) == 0 || len(c.site.pool.All()) < 2 || cookie(c.r, nodeCookie) == c.node {
 		return
 	}
 	for _, line := range to["Set-Cookie"] {

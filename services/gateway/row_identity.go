@@ -176,9 +176,9 @@ func askProduct(c *call, what byte, shown string) (id *identity, err error) {
 	if id != nil {
 		return id, nil
 	}
-	fingerprint := ids.fingerprint(what, shown)
+	c.fingerprint = ids.fingerprint(what, shown) // also of what gets no answer
 	err = c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
-		id, err = ids.ask(ctx, c.key, fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
+		id, err = ids.ask(ctx, c.key, c.fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
 		return err
 	})
 	return id, err

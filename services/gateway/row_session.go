@@ -61,6 +61,7 @@ func (c *call) sessionKnown() (bool, error) {
 		c.session.asked = false
 		return false, err
 	}
+	c.fingerprint = "" // whose it is not known to be is no credential
 	if id.whoami.GetVerdict() == identityv1.WhoAmIReply_VERDICT_KNOWN {
 		c.session.known, c.user, c.fingerprint = true, id.whoami.GetUser(), id.fingerprint
 	}
