@@ -109,10 +109,11 @@ func (a *api) proposed(ctx context.Context, s *configlog.Snapshot, draft *docume
 		return nil, err
 	}
 	wrong, warnings := document.Check(&draft.Config)
-	if all := document.Join(unread, unsettled, wrong); len(all) > 0 {
+	unopened, lost := a.unopened(&draft.Config)
+	if all := document.Join(unread, unsettled, wrong, unopened); len(all) > 0 {
 		return nil, unfit(refused, all)
 	}
-	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config), a.unopened(&draft.Config))
+	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config), lost)
 	return &proposal{to: &draft.Config, seals: seals, warnings: warnings}, nil
 }
 
@@ -164,5 +165,6 @@ func (a *api) earlier(s *configlog.Snapshot, to uint64) (*proposal, error) {
 	if len(problems) > 0 {
 		return nil, unfit("the document of then does not pass the rules of today; nothing was changed", problems)
 	}
-	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then), a.unopened(&then))}, nil
+	unopened, lost := a.unopened(&then)
+	return &proposal{to: &then, warnings: document.Join(warnings, document.Compare(&s.Config, &then), unopened, lost)}, nil
 }

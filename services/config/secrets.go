@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
@@ -66,15 +67,25 @@ func (a *api) settle(ctx context.Context, current *configlog.Config, d *document
 	return seals, problems, err
 }
 
-// unopened warns of secrets that are kept but sealed to a key their owner no longer has.
-func (a *api) unopened(c *configlog.Config) (warnings []fault.Problem) {
+// unopened tells of secrets that are kept but sealed to a key their owner does not have, or no longer has. That of a
+// directory whose groups are asked for is a problem: without it nobody would be let in.
+func (a *api) unopened(c *configlog.Config) (problems, warnings []fault.Problem) {
 	document.EachSecret(c, func(place document.Place, s configlog.Secret) configlog.Secret {
-		if s.Recipient != "" && s.Recipient != a.sealer.Recipient(place.Owner) {
+		switch s.Recipient {
+		case "", a.sealer.Recipient(place.Owner), a.sealer.Recipient(secret.Both):
+		case a.sealer.Recipient(secret.Gateway):
+			p := fault.Problem{Path: place.Path, Message: "is sealed to the gateways alone, and the directory is asked with it: give its value again"}
+			if c.Site(place.Site).NeedsDirectory() {
+				problems = append(problems, p)
+			} else {
+				warnings = append(warnings, p)
+			}
+		default:
 			warnings = append(warnings, fault.Problem{Path: place.Path, Message: "is sealed to a key that is no more: give its value again"})
 		}
 		return s
 	})
-	return warnings
+	return problems, warnings
 }
 
 // keeps tells whether what a document names is what is kept.

@@ -12,6 +12,7 @@ type counters struct {
 	lookups  *prometheus.CounterVec
 	calls    *prometheus.CounterVec
 	products *prometheus.CounterVec
+	groups   *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	hit      map[string]prometheus.Counter // by question
 	miss     map[string]prometheus.Counter
@@ -28,13 +29,16 @@ func newCounters() *counters {
 		products: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_product_calls_total", Help: "Who-am-I questions to products, by what became of them.",
 		}, []string{"site", "result"}),
+		groups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_introspection_directory_lookups_total", Help: "Looks into directories, by what became of them.",
+		}, []string{"site", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "gatehouse_introspection_call_seconds", Help: "How long calls of providers and products took.",
+			Name: "gatehouse_introspection_call_seconds", Help: "How long calls of providers, products and directories took.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"question"}),
 		hit: map[string]prometheus.Counter{}, miss: map[string]prometheus.Counter{},
 	}
-	for _, question := range []string{"introspect", "whoami"} {
+	for _, question := range []string{"introspect", "whoami", "groups"} {
 		c.hit[question], c.miss[question] = c.lookups.WithLabelValues(question, "yes"), c.lookups.WithLabelValues(question, "no")
 	}
 	return c
@@ -63,10 +67,17 @@ func (c *counters) askedProduct(u *upstream, result string, took time.Duration) 
 	}
 }
 
+func (c *counters) askedDirectory(s *source, result string, took time.Duration) {
+	c.groups.WithLabelValues(s.site, result).Inc()
+	if took > 0 {
+		c.seconds.WithLabelValues("groups").Observe(took.Seconds())
+	}
+}
+
 // register registers all metrics, and those of the providers keep has; the returned function takes them back,
 // so that a service can start again in the same process.
 func (c *counters) register(in prometheus.Registerer, keep *keeper) (func(), error) {
-	all := []prometheus.Collector{c.lookups, c.calls, c.products, c.seconds, newProviderGauges(keep)}
+	all := []prometheus.Collector{c.lookups, c.calls, c.products, c.groups, c.seconds, newProviderGauges(keep)}
 	var done []prometheus.Collector
 	back := func() {
 		for _, m := range done {

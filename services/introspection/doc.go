@@ -2,15 +2,18 @@
 //
 //	in   identity.v1.introspect  an OAuth token   -> facts of the provider (RFC 7662), normalised, with their age
 //	     identity.v1.whoami      PAT, password, session -> the user, as the site's product says
+//	     identity.v1.groups      a user -> which of some groups he is in, as the site's directory says: the product, or Crowd
 //	     the configuration log                    -> which providers and nodes there are, and how they are asked
-//	out  POST to providers, GET to the products' nodes; nothing else, and never what a gateway should decide: exp,
+//	out  POST to providers, GET to the products' nodes and to Crowd; nothing else, and never what a gateway should decide: exp,
 //	     nbf, scopes and audience are judged there, on every call
 //
 // Several instances share the questions (queue group introspection). A question names the configuration it is
 // asked under, and an instance that is behind catches up for at most Settings.CatchUp.
 //
 // Everything that can be known twice is asked once: caches under a keyed hash of site, provider, its revision and
-// the credential (index.go, key.go), one call for all who ask the same at the same time (asker.go, whoami.go).
+// the credential (index.go, key.go), one call for all who ask the same at the same time (asker.go, whoami.go, groups.go). What a
+// directory says of a user holds until the site's directory.max_age and is asked for anew from half of that on, behind the
+// back of who asks.
 // An entry of an active token costs about 650 bytes, a large one counts as several: 100,000 take some 65 MB.
 //
 // # When something is wrong
@@ -34,6 +37,11 @@
 //	node fails with a password    unavailable: it is shown to no second node                  TestAPasswordIsShownOnce
 //	product wants a CAPTCHA       captcha, with its headers; not asked again for RefusedTTL   TestACaptchaIsReportedAndNotAskedForAgain
 //	product says nonsense         unavailable, never refused                                  TestWhatProductsMayAnswer
+//	directory away, slow, 5xx     its last word until max_age, then unavailable; a breaker as for     TestADirectoryThatIsAway
+//	                              providers
+//	directory says nonsense       its last word until max_age, then unavailable: never "no groups"  TestWhatADirectoryMayAnswer
+//	directory refuses our account the same; a password is not shown again for 10 minutes            TestCrowd
+//	its secret cannot be opened   unavailable, named by /readyz, tried again each SecretRetry       TestADirectoryThatCannotBeAsked
 //	caller leaves                 the shared call goes on for the others                      TestACallerWhoLeavesDoesNotTakeTheCallAlong
 //	service ends                  what has come is answered first                             TestAServiceThatEndsAnswersWhatHasCome
 //	its key is missing            it does not start                                           TestWithoutItsKeyTheServiceDoesNotStart

@@ -18,8 +18,11 @@ func (k *keeper) health() service.Check {
 	if status.Trouble != "" {
 		detail["trouble"], detail["blocked_at"] = status.Trouble, status.BlockedAt
 	}
-	unusable := map[string]string{}
+	unusable, directories := map[string]string{}, map[string]string{}
 	for _, s := range x.sites {
+		if s.directory != nil && s.directory.trouble != "" {
+			directories[s.id] = s.directory.trouble
+		}
 		for _, p := range s.providers {
 			if p.trouble != "" {
 				unusable[s.id+"/"+p.id] = p.trouble
@@ -28,6 +31,9 @@ func (k *keeper) health() service.Check {
 	}
 	if len(unusable) > 0 {
 		detail["providers_unusable"] = unusable
+	}
+	if len(directories) > 0 {
+		detail["directories_unusable"] = directories
 	}
 	return service.Check{Ready: true, Detail: detail}
 }

@@ -19,7 +19,8 @@ type index struct {
 type site struct {
 	id        string
 	providers []*provider
-	product   *upstream // nil: a product of which it is not known how to ask it
+	product   *upstream  // nil: a product of which it is not known how to ask it
+	directory *directory // nil: no rule asks for groups
 }
 
 // provider is a provider as one configuration trusts it.
@@ -77,6 +78,14 @@ func (x *index) provider(siteID, id string) *provider {
 		return all[i]
 	}
 	return nil
+}
+
+// directory gives where a site's groups are looked up, or nil.
+func (x *index) directory(siteID string) *directory {
+	if x == nil || x.sites[siteID] == nil {
+		return nil
+	}
+	return x.sites[siteID].directory
 }
 
 // upstream gives how a site's nodes are asked, or nil.

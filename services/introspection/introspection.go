@@ -61,7 +61,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	err = errors.Join(
 		ask.Handle(server, "introspect", topology.Introspect, answer.tokens.introspect),
-		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI))
+		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI),
+		ask.Handle(server, "groups", topology.Groups, answer.groups.groups))
 	if err == nil {
 		host.Health.Set(keep.health) // not before questions reach us
 		<-ctx.Done()
@@ -98,6 +99,7 @@ func newKeeper(nc *nats.Conn, host *service.Host, s Settings) (*keeper, error) {
 type answering struct {
 	tokens   *tokens
 	people   *people
+	groups   *memberships
 	counters *counters
 	life     *life
 	clients  []interface{ CloseIdleConnections() }
@@ -120,6 +122,14 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 	if err != nil {
 		return nil, err
 	}
+	active, err := newMembershipCache(s.KnownEntries)
+	if err != nil {
+		return nil, err
+	}
+	others, err := newMembershipCache(s.RefusedEntries)
+	if err != nil {
+		return nil, err
+	}
 	kept, once, keys := newClient(s, roots, true), newClient(s, roots, false), newKeyer()
 	a := &answering{counters: newCounters(), life: &life{ctx: work}, clients: []interface{ CloseIdleConnections() }{kept, once}}
 	a.tokens = &tokens{config: keep, asker: &asker{
@@ -130,6 +140,10 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 		config: keep, client: &productClient{kept: kept, once: once, timeout: s.CallTimeout}, keys: keys,
 		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL,
 		life: a.life, tracer: host.Tracer, counters: a.counters,
+	}
+	a.groups = &memberships{
+		config: keep, client: kept, timeout: s.CallTimeout, keys: keys, active: active, others: others, otherTTL: s.RefusedTTL,
+		life: a.life, log: host.Log, tracer: host.Tracer, counters: a.counters,
 	}
 	return a, nil
 }

@@ -99,6 +99,13 @@ func (k *keeper) build(ctx context.Context) {
 			x.files = x.files || named.File != ""
 			x.unopened = x.unopened || p.trouble == troubleUnopened
 		}
+		s.directory = k.directory(ctx, old, c, s.product)
+		if s.directory != nil {
+			named := c.DirectoryCredential()
+			sealed[named.Key()] = true
+			x.files = x.files || named.File != ""
+			x.unopened = x.unopened || s.directory.trouble == troubleUnopened
+		}
 		x.sites[c.ID] = s
 	}
 	k.opener.Keep(func(key string) bool { return sealed[key] })
@@ -107,7 +114,7 @@ func (k *keeper) build(ctx context.Context) {
 
 // What keeps a provider from being asked. The log says more.
 const (
-	troubleUnopened = "its client secret cannot be opened"
+	troubleUnopened = "its secret cannot be opened"
 	troubleKind     = "its kind has no introspection endpoint that is understood here (RFC 7662)"
 	troubleURL      = "its introspection endpoint is no http or https URL"
 	troubleAuth     = "its caller_auth is not known"
@@ -120,14 +127,11 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 	before := old.provider(siteID, c.ID)
 	if err != nil {
 		p.trouble = err.trouble
-		if before == nil || before.trouble != p.trouble {
-			k.log.LogAttrs(ctx, slog.LevelWarn, "provider cannot be asked", slog.String("site", siteID),
-				slog.String("provider", c.ID), slog.String("trouble", p.trouble), slog.Any("error", err.cause))
-		}
+		k.troubled(ctx, "provider", siteID, c.ID, before != nil && before.trouble == p.trouble, err)
 		return p
 	}
 	if before != nil && before.trouble != "" {
-		k.log.LogAttrs(ctx, slog.LevelInfo, "provider can be asked again", slog.String("site", siteID), slog.String("provider", c.ID))
+		k.healed(ctx, "provider", siteID, c.ID)
 	}
 	revision := how.revision(k.revisions)
 	if before != nil && before.ask != nil && before.ask.revision == revision {
@@ -141,7 +145,19 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 	return p
 }
 
-// cannot is why a provider cannot be asked.
+// troubled logs that a provider or a directory cannot be asked, unless that was said before.
+func (k *keeper) troubled(ctx context.Context, what, siteID, id string, said bool, why *cannot) {
+	if !said {
+		k.log.LogAttrs(ctx, slog.LevelWarn, what+" cannot be asked", slog.String("site", siteID), slog.String("id", id),
+			slog.String("trouble", why.trouble), slog.Any("error", why.cause))
+	}
+}
+
+func (k *keeper) healed(ctx context.Context, what, siteID, id string) {
+	k.log.LogAttrs(ctx, slog.LevelInfo, what+" can be asked again", slog.String("site", siteID), slog.String("id", id))
+}
+
+// cannot is why a provider or a directory cannot be asked.
 type cannot struct {
 	trouble string
 	cause   error

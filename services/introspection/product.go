@@ -10,12 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// product is what differs between the products when they are asked who a caller is.
+// product is what differs between the products when they are asked who a caller is, and in which groups.
 type product struct {
 	// path is below the site's context path.
 	path string
 	// user reads the name out of a 200; "" is anonymous. body is JSON by its Content-Type, or nil.
 	user func(h http.Header, body []byte) (string, error)
+	// groups looks up the groups of a user where the product is its own directory.
+	groups lookup
 }
 
 func productOf(name string) (product, bool) {

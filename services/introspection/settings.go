@@ -32,12 +32,14 @@ type Settings struct {
 	// Workers is how many requests may be under way at once.
 	Workers int `env:"INTROSPECTION_WORKERS"` // default 4096
 
-	// Entries bound the caches: active tokens, inactive tokens, known users, refused credentials.
+	// Entries bound the caches: active tokens, inactive tokens, known users (by credential, and by name with their groups),
+	// refused credentials and users that no directory knows.
 	ActiveEntries   int `env:"CACHE_ACTIVE_ENTRIES"`   // default 100,000
 	InactiveEntries int `env:"CACHE_INACTIVE_ENTRIES"` // default 10,000
 	KnownEntries    int `env:"CACHE_KNOWN_ENTRIES"`    // default 20,000
 	RefusedEntries  int `env:"CACHE_REFUSED_ENTRIES"`  // default 10,000
-	// KnownTTL and RefusedTTL are how long a product's word about a PAT or password holds.
+	// KnownTTL and RefusedTTL are how long a product's word about a PAT or password holds, RefusedTTL also a directory's that
+	// there is no such user.
 	KnownTTL   time.Duration `env:"WHOAMI_KNOWN_TTL"`   // default 60 s
 	RefusedTTL time.Duration `env:"WHOAMI_REFUSED_TTL"` // default 10 s
 

@@ -26,14 +26,14 @@ type upstream struct {
 // node is one JVM of the site.
 type node struct {
 	id       string
-	url      string // of the product's who-am-I
+	base     string // its URL with the context path
 	failedAt atomic.Pointer[time.Time]
 }
 
 func newUpstream(c *configlog.Site, p product, revision string, s Settings) *upstream {
 	u := &upstream{site: c.ID, revision: revision, product: p, gate: newGate(s.Concurrency), rest: s.NodeRest}
 	for _, n := range c.Nodes {
-		u.nodes = append(u.nodes, &node{id: n.ID, url: strings.TrimSuffix(n.URL, "/") + c.ContextPath + p.path})
+		u.nodes = append(u.nodes, &node{id: n.ID, base: strings.TrimSuffix(n.URL, "/") + c.ContextPath})
 	}
 	return u
 }
@@ -56,6 +56,29 @@ func (u *upstream) order(now time.Time, wanted string) []*node {
 	return append(fit, resting...)
 }
 
+// each asks one node after the other, the wanted one first, until one has an answer, says that there is none, or do says
+// that no other may be asked.
+func (u *upstream) each(ctx context.Context, wanted string, do func(*node) (last bool, p *problem)) *problem {
+	failed := &problem{result: resultUnreachable, text: "the site has no node"}
+	for _, n := range u.order(time.Now(), wanted) {
+		last, p := do(n)
+		if p == nil {
+			n.failedAt.Store(nil)
+			return nil
+		}
+		failed = p
+		if p.result.reach() != notReached {
+			break
+		}
+		now := time.Now()
+		n.failedAt.Store(&now)
+		if last || ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
 // productClient asks nodes. Two clients: a password goes over a connection of its own, so that net/http never
 // repeats it by itself.
 type productClient struct {
@@ -69,29 +92,17 @@ type productClient struct {
 func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*verdict, *problem) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	last := &problem{result: resultUnreachable, text: "the site has no node"}
-	order := u.order(time.Now(), c.node)
-	for i, n := range order {
-		limit := p.timeout
-		if c.kind != kindPassword && i < len(order)-1 {
-			limit /= 2 // leave time for another
-		}
-		v, sent, problem := p.askNode(ctx, u.product, n, c, limit)
-		if problem == nil {
-			n.failedAt.Store(nil)
-			return v, nil
-		}
-		last = problem
-		if problem.result.reach() != notReached {
-			break
-		}
-		now := time.Now()
-		n.failedAt.Store(&now)
-		if ctx.Err() != nil || sent && c.kind == kindPassword {
-			break
-		}
+	limit := p.timeout
+	if c.kind != kindPassword && len(u.nodes) > 1 {
+		limit /= 2 // leave time for another
 	}
-	return nil, last
+	var v *verdict
+	problem := u.each(ctx, c.node, func(n *node) (last bool, problem *problem) {
+		var sent bool
+		v, sent, problem = p.askNode(ctx, u.product, n, c, limit)
+		return sent && c.kind == kindPassword, problem
+	})
+	return v, problem
 }
 
 // askNode asks one node. sent tells whether the credential may have reached it.
@@ -100,7 +111,7 @@ func (p *productClient) askNode(ctx context.Context, product product, n *node, c
 	defer cancel()
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	r, err := http.NewRequestWithContext(traced, http.MethodGet, n.url, http.NoBody)
+	r, err := http.NewRequestWithContext(traced, http.MethodGet, n.base+product.path, http.NoBody)
 	if err != nil {
 		return nil, false, &problem{result: resultUnreachable, text: "the node's address is no URL"}
 	}

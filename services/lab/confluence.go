@@ -116,7 +116,14 @@ func (k *wiki) everybody() []account {
 
 func (k *wiki) onePerson(w http.ResponseWriter, r *http.Request, c call) {
 	if a, ok := k.person(w, r, c); ok {
-		writeJSON(w, http.StatusOK, personView(a, c.base))
+		view := personView(a, c.base)
+		if slices.Contains(strings.Split(r.FormValue("expand"), ","), "status") {
+			view["status"], view["_expandable"] = "current", map[string]any{}
+			if !a.active {
+				view["status"] = "deactivated"
+			}
+		}
+		writeJSON(w, http.StatusOK, view)
 	}
 }
 

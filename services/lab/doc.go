@@ -59,7 +59,7 @@
 //
 // # Confluence
 //
-//	/rest/api/user/{current,anonymous,memberof}, /rest/api/user?username=
+//	/rest/api/user/{current,anonymous,memberof}, /rest/api/user?username=[&expand=status]
 //	/rest/api/group[/{name}[/groupancestor,/member]]
 //	/rest/api/content                   GET, POST; GET PUT DELETE /{id}; /search?cql=; /{id}/child/attachment
 //	/rest/api/search?cql=, /rest/api/space[/{key}], /rest/api/accessmode, /rest/api/server-information

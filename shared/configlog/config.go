@@ -109,8 +109,23 @@ type Upstream struct {
 type Directory struct {
 	Source  string   `json:"source"` // product, crowd
 	URL     string   `json:"url"`
-	Account string   `json:"account"`
+	Account string   `json:"account"` // a user of the product, or Crowd's name of the application
 	MaxAge  Duration `json:"max_age"`
+	// Credential of Account; none: that of Upstream.Accounts.
+	Credential Secret `json:"credential,omitzero"`
+}
+
+// DirectoryCredential is what the directory is asked with.
+func (s *Site) DirectoryCredential() Secret {
+	if !s.Directory.Credential.IsZero() {
+		return s.Directory.Credential
+	}
+	return s.Upstream.Accounts[s.Directory.Account]
+}
+
+// NeedsDirectory tells whether a rule of the site asks for a caller's groups.
+func (s *Site) NeedsDirectory() bool {
+	return s.Groups.Require || len(s.Groups.ReadOnly) > 0 || (s.TokenCreation && len(s.Groups.TokenCreators) > 0)
 }
 
 // Groups are the group rules.

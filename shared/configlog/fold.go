@@ -122,7 +122,10 @@ func (s *Site) foldIdentity(fact proto.Message) bool {
 	case *configv1.UpstreamAccountRemoved:
 		s.Upstream.Accounts = drop(s.Upstream.Accounts, m.GetAccount())
 	case *configv1.DirectorySet:
-		s.Directory = Directory{Source: m.GetSource(), URL: m.GetUrl(), Account: m.GetAccount(), MaxAge: Duration(m.GetMaxAge().AsDuration())}
+		s.Directory.Source, s.Directory.URL, s.Directory.Account = m.GetSource(), m.GetUrl(), m.GetAccount()
+		s.Directory.MaxAge = Duration(m.GetMaxAge().AsDuration())
+	case *configv1.DirectoryCredentialSet:
+		s.Directory.Credential = secretFromProto(m.GetCredential())
 	case *configv1.TokenCreationSwitched:
 		s.TokenCreation = m.GetEnabled()
 	case *configv1.TokenLimitsSet:

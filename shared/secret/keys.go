@@ -23,6 +23,8 @@ const (
 	Introspection Owner = "introspection"
 	Gateway       Owner = "gateway"
 	Recovery      Owner = "recovery"
+	// Both has no identity of its own: what is sealed to it, Introspection and Gateway can each open.
+	Both Owner = "both"
 )
 
 // Files in the keys folder: <owner>.age holds an identity, <owner>.pub its recipient, fingerprint.key 32

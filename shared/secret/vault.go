@@ -51,16 +51,24 @@ func NewSealer(js jetstream.JetStream, keysDir string) (*Sealer, error) {
 		return nil, err
 	}
 	s := &Sealer{js: js, recipients: map[Owner][]age.Recipient{}, names: map[Owner]string{}}
+	all := []age.Recipient{recovery}
+	names := ""
 	for _, owner := range []Owner{Introspection, Gateway} {
 		r, err := readRecipient(keysDir, owner)
 		if err != nil {
 			return nil, err
 		}
 		s.recipients[owner] = []age.Recipient{r, recovery}
-		sum := sha256.Sum256([]byte(r.String()))
-		s.names[owner] = hex.EncodeToString(sum[:8])
+		s.names[owner] = nameOf(r.String())
+		all, names = append(all, r), names+r.String()
 	}
+	s.recipients[Both], s.names[Both] = all, nameOf(names)
 	return s, nil
+}
+
+func nameOf(recipient string) string {
+	sum := sha256.Sum256([]byte(recipient))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Recipient names the key of an owner that Seal seals to: another name is another key.

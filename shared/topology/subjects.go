@@ -21,9 +21,10 @@ const (
 const (
 	// ConfigReadLog is answered by config: commits by sequence, for a follower whose stream is damaged.
 	ConfigReadLog = "config.v1.readlog"
-	// Introspect and WhoAmI are answered by introspection.
+	// Introspect, WhoAmI and Groups are answered by introspection.
 	Introspect = "identity.v1.introspect"
 	WhoAmI     = "identity.v1.whoami"
+	Groups     = "identity.v1.groups"
 	// Reserve is answered by ratelimit.
 	Reserve = "ratelimit.v1.reserve"
 	// AuditCommitted is told by the audit service to one gateway, whose id follows the dot.

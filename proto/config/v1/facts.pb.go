@@ -1349,6 +1349,60 @@ func (x *DirectorySet) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
+// DirectoryCredentialSet: the directory is asked with this credential and not with that of the account under upstream;
+// none: with that one again.
+type DirectoryCredentialSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Credential    *Secret                `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryCredentialSet) Reset() {
+	*x = DirectoryCredentialSet{}
+	mi := &file_config_v1_facts_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryCredentialSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryCredentialSet) ProtoMessage() {}
+
+func (x *DirectoryCredentialSet) ProtoReflect() protoreflect.Message {
+	mi := &file_config_v1_facts_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryCredentialSet.ProtoReflect.Descriptor instead.
+func (*DirectoryCredentialSet) Descriptor() ([]byte, []int) {
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DirectoryCredentialSet) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *DirectoryCredentialSet) GetCredential() *Secret {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
 // GroupRequirementSwitched: "Allow API access" by groups was switched.
 type GroupRequirementSwitched struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1360,7 +1414,7 @@ type GroupRequirementSwitched struct {
 
 func (x *GroupRequirementSwitched) Reset() {
 	*x = GroupRequirementSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1426,7 @@ func (x *GroupRequirementSwitched) String() string {
 func (*GroupRequirementSwitched) ProtoMessage() {}
 
 func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1439,7 @@ func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequirementSwitched.ProtoReflect.Descriptor instead.
 func (*GroupRequirementSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GroupRequirementSwitched) GetSite() string {
@@ -1413,7 +1467,7 @@ type AllowedGroupsSet struct {
 
 func (x *AllowedGroupsSet) Reset() {
 	*x = AllowedGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1479,7 @@ func (x *AllowedGroupsSet) String() string {
 func (*AllowedGroupsSet) ProtoMessage() {}
 
 func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1492,7 @@ func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedGroupsSet.ProtoReflect.Descriptor instead.
 func (*AllowedGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AllowedGroupsSet) GetSite() string {
@@ -1466,7 +1520,7 @@ type ReadOnlyGroupsSet struct {
 
 func (x *ReadOnlyGroupsSet) Reset() {
 	*x = ReadOnlyGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1532,7 @@ func (x *ReadOnlyGroupsSet) String() string {
 func (*ReadOnlyGroupsSet) ProtoMessage() {}
 
 func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1545,7 @@ func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOnlyGroupsSet.ProtoReflect.Descriptor instead.
 func (*ReadOnlyGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReadOnlyGroupsSet) GetSite() string {
@@ -1519,7 +1573,7 @@ type TokenCreatorGroupsSet struct {
 
 func (x *TokenCreatorGroupsSet) Reset() {
 	*x = TokenCreatorGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1585,7 @@ func (x *TokenCreatorGroupsSet) String() string {
 func (*TokenCreatorGroupsSet) ProtoMessage() {}
 
 func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1598,7 @@ func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreatorGroupsSet.ProtoReflect.Descriptor instead.
 func (*TokenCreatorGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TokenCreatorGroupsSet) GetSite() string {
@@ -1572,7 +1626,7 @@ type TokenCreationSwitched struct {
 
 func (x *TokenCreationSwitched) Reset() {
 	*x = TokenCreationSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1638,7 @@ func (x *TokenCreationSwitched) String() string {
 func (*TokenCreationSwitched) ProtoMessage() {}
 
 func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1651,7 @@ func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreationSwitched.ProtoReflect.Descriptor instead.
 func (*TokenCreationSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TokenCreationSwitched) GetSite() string {
@@ -1626,7 +1680,7 @@ type TokenLimitsSet struct {
 
 func (x *TokenLimitsSet) Reset() {
 	*x = TokenLimitsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1692,7 @@ func (x *TokenLimitsSet) String() string {
 func (*TokenLimitsSet) ProtoMessage() {}
 
 func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1705,7 @@ func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLimitsSet.ProtoReflect.Descriptor instead.
 func (*TokenLimitsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TokenLimitsSet) GetSite() string {
@@ -1687,7 +1741,7 @@ type SessionRulesSet struct {
 
 func (x *SessionRulesSet) Reset() {
 	*x = SessionRulesSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +1753,7 @@ func (x *SessionRulesSet) String() string {
 func (*SessionRulesSet) ProtoMessage() {}
 
 func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +1766,7 @@ func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRulesSet.ProtoReflect.Descriptor instead.
 func (*SessionRulesSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SessionRulesSet) GetSite() string {
@@ -1747,7 +1801,7 @@ type IpRestrictionSwitched struct {
 
 func (x *IpRestrictionSwitched) Reset() {
 	*x = IpRestrictionSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1759,7 +1813,7 @@ func (x *IpRestrictionSwitched) String() string {
 func (*IpRestrictionSwitched) ProtoMessage() {}
 
 func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1772,7 +1826,7 @@ func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRestrictionSwitched.ProtoReflect.Descriptor instead.
 func (*IpRestrictionSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *IpRestrictionSwitched) GetSite() string {
@@ -1800,7 +1854,7 @@ type IpRangeAllowed struct {
 
 func (x *IpRangeAllowed) Reset() {
 	*x = IpRangeAllowed{}
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1866,7 @@ func (x *IpRangeAllowed) String() string {
 func (*IpRangeAllowed) ProtoMessage() {}
 
 func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1879,7 @@ func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeAllowed.ProtoReflect.Descriptor instead.
 func (*IpRangeAllowed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *IpRangeAllowed) GetSite() string {
@@ -1853,7 +1907,7 @@ type IpRangeWithdrawn struct {
 
 func (x *IpRangeWithdrawn) Reset() {
 	*x = IpRangeWithdrawn{}
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1919,7 @@ func (x *IpRangeWithdrawn) String() string {
 func (*IpRangeWithdrawn) ProtoMessage() {}
 
 func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1932,7 @@ func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeWithdrawn.ProtoReflect.Descriptor instead.
 func (*IpRangeWithdrawn) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *IpRangeWithdrawn) GetSite() string {
@@ -1907,7 +1961,7 @@ type ReverseProxySet struct {
 
 func (x *ReverseProxySet) Reset() {
 	*x = ReverseProxySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1973,7 @@ func (x *ReverseProxySet) String() string {
 func (*ReverseProxySet) ProtoMessage() {}
 
 func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1986,7 @@ func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseProxySet.ProtoReflect.Descriptor instead.
 func (*ReverseProxySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReverseProxySet) GetSite() string {
@@ -1967,7 +2021,7 @@ type PublicApiRestricted struct {
 
 func (x *PublicApiRestricted) Reset() {
 	*x = PublicApiRestricted{}
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2033,7 @@ func (x *PublicApiRestricted) String() string {
 func (*PublicApiRestricted) ProtoMessage() {}
 
 func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2046,7 @@ func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiRestricted.ProtoReflect.Descriptor instead.
 func (*PublicApiRestricted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PublicApiRestricted) GetSite() string {
@@ -2020,7 +2074,7 @@ type PublicApiReleased struct {
 
 func (x *PublicApiReleased) Reset() {
 	*x = PublicApiReleased{}
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2086,7 @@ func (x *PublicApiReleased) String() string {
 func (*PublicApiReleased) ProtoMessage() {}
 
 func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2099,7 @@ func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiReleased.ProtoReflect.Descriptor instead.
 func (*PublicApiReleased) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublicApiReleased) GetSite() string {
@@ -2073,7 +2127,7 @@ type ApiBypassed struct {
 
 func (x *ApiBypassed) Reset() {
 	*x = ApiBypassed{}
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2139,7 @@ func (x *ApiBypassed) String() string {
 func (*ApiBypassed) ProtoMessage() {}
 
 func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2152,7 @@ func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassed.ProtoReflect.Descriptor instead.
 func (*ApiBypassed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ApiBypassed) GetSite() string {
@@ -2126,7 +2180,7 @@ type ApiBypassEnded struct {
 
 func (x *ApiBypassEnded) Reset() {
 	*x = ApiBypassEnded{}
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2192,7 @@ func (x *ApiBypassEnded) String() string {
 func (*ApiBypassEnded) ProtoMessage() {}
 
 func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2205,7 @@ func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassEnded.ProtoReflect.Descriptor instead.
 func (*ApiBypassEnded) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApiBypassEnded) GetSite() string {
@@ -2181,7 +2235,7 @@ type RateLimitSet struct {
 
 func (x *RateLimitSet) Reset() {
 	*x = RateLimitSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2247,7 @@ func (x *RateLimitSet) String() string {
 func (*RateLimitSet) ProtoMessage() {}
 
 func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2260,7 @@ func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimitSet.ProtoReflect.Descriptor instead.
 func (*RateLimitSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RateLimitSet) GetSite() string {
@@ -2249,7 +2303,7 @@ type StalenessSet struct {
 
 func (x *StalenessSet) Reset() {
 	*x = StalenessSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2315,7 @@ func (x *StalenessSet) String() string {
 func (*StalenessSet) ProtoMessage() {}
 
 func (x *StalenessSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2328,7 @@ func (x *StalenessSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalenessSet.ProtoReflect.Descriptor instead.
 func (*StalenessSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StalenessSet) GetSite() string {
@@ -2314,7 +2368,7 @@ type AuditingSet struct {
 
 func (x *AuditingSet) Reset() {
 	*x = AuditingSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2380,7 @@ func (x *AuditingSet) String() string {
 func (*AuditingSet) ProtoMessage() {}
 
 func (x *AuditingSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2393,7 @@ func (x *AuditingSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditingSet.ProtoReflect.Descriptor instead.
 func (*AuditingSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AuditingSet) GetSite() string {
@@ -2389,7 +2443,7 @@ type RetentionSet struct {
 
 func (x *RetentionSet) Reset() {
 	*x = RetentionSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2401,7 +2455,7 @@ func (x *RetentionSet) String() string {
 func (*RetentionSet) ProtoMessage() {}
 
 func (x *RetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2414,7 +2468,7 @@ func (x *RetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionSet.ProtoReflect.Descriptor instead.
 func (*RetentionSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RetentionSet) GetMaxDays() uint32 {
@@ -2453,7 +2507,7 @@ type AdminTokenIssued struct {
 
 func (x *AdminTokenIssued) Reset() {
 	*x = AdminTokenIssued{}
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2519,7 @@ func (x *AdminTokenIssued) String() string {
 func (*AdminTokenIssued) ProtoMessage() {}
 
 func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2532,7 @@ func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenIssued.ProtoReflect.Descriptor instead.
 func (*AdminTokenIssued) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AdminTokenIssued) GetName() string {
@@ -2519,7 +2573,7 @@ type AdminTokenRevoked struct {
 
 func (x *AdminTokenRevoked) Reset() {
 	*x = AdminTokenRevoked{}
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2585,7 @@ func (x *AdminTokenRevoked) String() string {
 func (*AdminTokenRevoked) ProtoMessage() {}
 
 func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2598,7 @@ func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenRevoked.ProtoReflect.Descriptor instead.
 func (*AdminTokenRevoked) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AdminTokenRevoked) GetName() string {
@@ -2558,7 +2612,7 @@ var File_config_v1_facts_proto protoreflect.FileDescriptor
 
 const file_config_v1_facts_proto_rawDesc = "" +
 	"\n" +
-	"\x15config/v1/facts.proto\x12\x13gatehouse.config.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\">\n" +
+	"\x15config/v1/facts.proto\x12\x13gatehouse.config.v1\x1a\x17config/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\">\n" +
 	"\x0eSiteRegistered\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x18\n" +
 	"\aproduct\x18\x02 \x01(\tR\aproduct\"!\n" +
@@ -2657,7 +2711,12 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
 	"\x03url\x18\x03 \x01(\tR\x03url\x12\x18\n" +
 	"\aaccount\x18\x04 \x01(\tR\aaccount\x122\n" +
-	"\amax_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"H\n" +
+	"\amax_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\"o\n" +
+	"\x16DirectoryCredentialSet\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12;\n" +
+	"\n" +
+	"credential\x18\x02 \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
+	"credential:\x04\xb8\xe1\x18\x02\"H\n" +
 	"\x18GroupRequirementSwitched\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x18\n" +
 	"\arequire\x18\x02 \x01(\bR\arequire\">\n" +
@@ -2748,7 +2807,7 @@ func file_config_v1_facts_proto_rawDescGZIP() []byte {
 	return file_config_v1_facts_proto_rawDescData
 }
 
-var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_config_v1_facts_proto_goTypes = []any{
 	(*SiteRegistered)(nil),           // 0: gatehouse.config.v1.SiteRegistered
 	(*SiteRemoved)(nil),              // 1: gatehouse.config.v1.SiteRemoved
@@ -2770,49 +2829,51 @@ var file_config_v1_facts_proto_goTypes = []any{
 	(*UpstreamAccountSet)(nil),       // 17: gatehouse.config.v1.UpstreamAccountSet
 	(*UpstreamAccountRemoved)(nil),   // 18: gatehouse.config.v1.UpstreamAccountRemoved
 	(*DirectorySet)(nil),             // 19: gatehouse.config.v1.DirectorySet
-	(*GroupRequirementSwitched)(nil), // 20: gatehouse.config.v1.GroupRequirementSwitched
-	(*AllowedGroupsSet)(nil),         // 21: gatehouse.config.v1.AllowedGroupsSet
-	(*ReadOnlyGroupsSet)(nil),        // 22: gatehouse.config.v1.ReadOnlyGroupsSet
-	(*TokenCreatorGroupsSet)(nil),    // 23: gatehouse.config.v1.TokenCreatorGroupsSet
-	(*TokenCreationSwitched)(nil),    // 24: gatehouse.config.v1.TokenCreationSwitched
-	(*TokenLimitsSet)(nil),           // 25: gatehouse.config.v1.TokenLimitsSet
-	(*SessionRulesSet)(nil),          // 26: gatehouse.config.v1.SessionRulesSet
-	(*IpRestrictionSwitched)(nil),    // 27: gatehouse.config.v1.IpRestrictionSwitched
-	(*IpRangeAllowed)(nil),           // 28: gatehouse.config.v1.IpRangeAllowed
-	(*IpRangeWithdrawn)(nil),         // 29: gatehouse.config.v1.IpRangeWithdrawn
-	(*ReverseProxySet)(nil),          // 30: gatehouse.config.v1.ReverseProxySet
-	(*PublicApiRestricted)(nil),      // 31: gatehouse.config.v1.PublicApiRestricted
-	(*PublicApiReleased)(nil),        // 32: gatehouse.config.v1.PublicApiReleased
-	(*ApiBypassed)(nil),              // 33: gatehouse.config.v1.ApiBypassed
-	(*ApiBypassEnded)(nil),           // 34: gatehouse.config.v1.ApiBypassEnded
-	(*RateLimitSet)(nil),             // 35: gatehouse.config.v1.RateLimitSet
-	(*StalenessSet)(nil),             // 36: gatehouse.config.v1.StalenessSet
-	(*AuditingSet)(nil),              // 37: gatehouse.config.v1.AuditingSet
-	(*RetentionSet)(nil),             // 38: gatehouse.config.v1.RetentionSet
-	(*AdminTokenIssued)(nil),         // 39: gatehouse.config.v1.AdminTokenIssued
-	(*AdminTokenRevoked)(nil),        // 40: gatehouse.config.v1.AdminTokenRevoked
-	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
+	(*DirectoryCredentialSet)(nil),   // 20: gatehouse.config.v1.DirectoryCredentialSet
+	(*GroupRequirementSwitched)(nil), // 21: gatehouse.config.v1.GroupRequirementSwitched
+	(*AllowedGroupsSet)(nil),         // 22: gatehouse.config.v1.AllowedGroupsSet
+	(*ReadOnlyGroupsSet)(nil),        // 23: gatehouse.config.v1.ReadOnlyGroupsSet
+	(*TokenCreatorGroupsSet)(nil),    // 24: gatehouse.config.v1.TokenCreatorGroupsSet
+	(*TokenCreationSwitched)(nil),    // 25: gatehouse.config.v1.TokenCreationSwitched
+	(*TokenLimitsSet)(nil),           // 26: gatehouse.config.v1.TokenLimitsSet
+	(*SessionRulesSet)(nil),          // 27: gatehouse.config.v1.SessionRulesSet
+	(*IpRestrictionSwitched)(nil),    // 28: gatehouse.config.v1.IpRestrictionSwitched
+	(*IpRangeAllowed)(nil),           // 29: gatehouse.config.v1.IpRangeAllowed
+	(*IpRangeWithdrawn)(nil),         // 30: gatehouse.config.v1.IpRangeWithdrawn
+	(*ReverseProxySet)(nil),          // 31: gatehouse.config.v1.ReverseProxySet
+	(*PublicApiRestricted)(nil),      // 32: gatehouse.config.v1.PublicApiRestricted
+	(*PublicApiReleased)(nil),        // 33: gatehouse.config.v1.PublicApiReleased
+	(*ApiBypassed)(nil),              // 34: gatehouse.config.v1.ApiBypassed
+	(*ApiBypassEnded)(nil),           // 35: gatehouse.config.v1.ApiBypassEnded
+	(*RateLimitSet)(nil),             // 36: gatehouse.config.v1.RateLimitSet
+	(*StalenessSet)(nil),             // 37: gatehouse.config.v1.StalenessSet
+	(*AuditingSet)(nil),              // 38: gatehouse.config.v1.AuditingSet
+	(*RetentionSet)(nil),             // 39: gatehouse.config.v1.RetentionSet
+	(*AdminTokenIssued)(nil),         // 40: gatehouse.config.v1.AdminTokenIssued
+	(*AdminTokenRevoked)(nil),        // 41: gatehouse.config.v1.AdminTokenRevoked
+	(*durationpb.Duration)(nil),      // 42: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 43: google.protobuf.Timestamp
 }
 var file_config_v1_facts_proto_depIdxs = []int32{
 	11, // 0: gatehouse.config.v1.Provider.client_secret:type_name -> gatehouse.config.v1.Secret
 	12, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
-	41, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
-	41, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
+	42, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
+	42, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
 	13, // 4: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
 	11, // 5: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
 	11, // 6: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	41, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
-	41, // 8: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	41, // 9: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	41, // 10: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	41, // 11: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	42, // 12: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	42, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	11, // 8: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
+	42, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	42, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	42, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	42, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	43, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_config_v1_facts_proto_init() }
@@ -2820,13 +2881,14 @@ func file_config_v1_facts_proto_init() {
 	if File_config_v1_facts_proto != nil {
 		return
 	}
+	file_config_v1_options_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_config_v1_facts_proto_rawDesc), len(file_config_v1_facts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

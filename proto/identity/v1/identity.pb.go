@@ -78,6 +78,61 @@ func (WhoAmIReply_Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_identity_v1_identity_proto_rawDescGZIP(), []int{5, 0}
 }
 
+type GroupsReply_Standing int32
+
+const (
+	GroupsReply_STANDING_UNSPECIFIED GroupsReply_Standing = 0
+	// The directory knows the user, who may log in.
+	GroupsReply_STANDING_ACTIVE GroupsReply_Standing = 1
+	// The directory knows no such user.
+	GroupsReply_STANDING_UNKNOWN GroupsReply_Standing = 2
+	// The directory knows the user as one who may no longer log in.
+	GroupsReply_STANDING_INACTIVE GroupsReply_Standing = 3
+)
+
+// Enum value maps for GroupsReply_Standing.
+var (
+	GroupsReply_Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_ACTIVE",
+		2: "STANDING_UNKNOWN",
+		3: "STANDING_INACTIVE",
+	}
+	GroupsReply_Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED": 0,
+		"STANDING_ACTIVE":      1,
+		"STANDING_UNKNOWN":     2,
+		"STANDING_INACTIVE":    3,
+	}
+)
+
+func (x GroupsReply_Standing) Enum() *GroupsReply_Standing {
+	p := new(GroupsReply_Standing)
+	*p = x
+	return p
+}
+
+func (x GroupsReply_Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GroupsReply_Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_identity_v1_identity_proto_enumTypes[1].Descriptor()
+}
+
+func (GroupsReply_Standing) Type() protoreflect.EnumType {
+	return &file_identity_v1_identity_proto_enumTypes[1]
+}
+
+func (x GroupsReply_Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GroupsReply_Standing.Descriptor instead.
+func (GroupsReply_Standing) EnumDescriptor() ([]byte, []int) {
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{7, 0}
+}
+
 // IntrospectRequest asks whose token this is (RFC 7662 §2.1). Subject identity.v1.introspect.
 type IntrospectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -621,6 +676,140 @@ func (x *WhoAmIReply) GetDeniedReason() string {
 	return ""
 }
 
+// GroupsRequest asks in which of some groups a user is. Subject identity.v1.groups.
+type GroupsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Site  string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// A user name of the product; case does not count.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The groups that are asked about; case does not count.
+	Among          []string `protobuf:"bytes,3,rep,name=among,proto3" json:"among,omitempty"`
+	ConfigSequence uint64   `protobuf:"varint,4,opt,name=config_sequence,json=configSequence,proto3" json:"config_sequence,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GroupsRequest) Reset() {
+	*x = GroupsRequest{}
+	mi := &file_identity_v1_identity_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupsRequest) ProtoMessage() {}
+
+func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_identity_v1_identity_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
+func (*GroupsRequest) Descriptor() ([]byte, []int) {
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GroupsRequest) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *GroupsRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *GroupsRequest) GetAmong() []string {
+	if x != nil {
+		return x.Among
+	}
+	return nil
+}
+
+func (x *GroupsRequest) GetConfigSequence() uint64 {
+	if x != nil {
+		return x.ConfigSequence
+	}
+	return 0
+}
+
+// GroupsReply is what the site's directory said, possibly some time ago.
+type GroupsReply struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Standing GroupsReply_Standing   `protobuf:"varint,1,opt,name=standing,proto3,enum=gatehouse.identity.v1.GroupsReply_Standing" json:"standing,omitempty"`
+	// Those of the groups asked about that the user is in, nested ones included, spelled as they were asked about.
+	Groups []string `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	// How long ago the directory said so.
+	Age           *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupsReply) Reset() {
+	*x = GroupsReply{}
+	mi := &file_identity_v1_identity_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupsReply) ProtoMessage() {}
+
+func (x *GroupsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_identity_v1_identity_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupsReply.ProtoReflect.Descriptor instead.
+func (*GroupsReply) Descriptor() ([]byte, []int) {
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GroupsReply) GetStanding() GroupsReply_Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return GroupsReply_STANDING_UNSPECIFIED
+}
+
+func (x *GroupsReply) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *GroupsReply) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 var File_identity_v1_identity_proto protoreflect.FileDescriptor
 
 const file_identity_v1_identity_proto_rawDesc = "" +
@@ -677,7 +866,21 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rVERDICT_KNOWN\x10\x01\x12\x13\n" +
 	"\x0fVERDICT_REFUSED\x10\x02\x12\x13\n" +
-	"\x0fVERDICT_CAPTCHA\x10\x03BCZAgithub.com/gatehouse-suite/gatehouse/proto/identity/v1;identityv1b\x06proto3"
+	"\x0fVERDICT_CAPTCHA\x10\x03\"v\n" +
+	"\rGroupsRequest\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +
+	"\x05among\x18\x03 \x03(\tR\x05among\x12'\n" +
+	"\x0fconfig_sequence\x18\x04 \x01(\x04R\x0econfigSequence\"\x83\x02\n" +
+	"\vGroupsReply\x12G\n" +
+	"\bstanding\x18\x01 \x01(\x0e2+.gatehouse.identity.v1.GroupsReply.StandingR\bstanding\x12\x16\n" +
+	"\x06groups\x18\x02 \x03(\tR\x06groups\x12+\n" +
+	"\x03age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03age\"f\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSTANDING_ACTIVE\x10\x01\x12\x14\n" +
+	"\x10STANDING_UNKNOWN\x10\x02\x12\x15\n" +
+	"\x11STANDING_INACTIVE\x10\x03BCZAgithub.com/gatehouse-suite/gatehouse/proto/identity/v1;identityv1b\x06proto3"
 
 var (
 	file_identity_v1_identity_proto_rawDescOnce sync.Once
@@ -691,33 +894,38 @@ func file_identity_v1_identity_proto_rawDescGZIP() []byte {
 	return file_identity_v1_identity_proto_rawDescData
 }
 
-var file_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_identity_v1_identity_proto_goTypes = []any{
 	(WhoAmIReply_Verdict)(0),      // 0: gatehouse.identity.v1.WhoAmIReply.Verdict
-	(*IntrospectRequest)(nil),     // 1: gatehouse.identity.v1.IntrospectRequest
-	(*IntrospectReply)(nil),       // 2: gatehouse.identity.v1.IntrospectReply
-	(*WhoAmIRequest)(nil),         // 3: gatehouse.identity.v1.WhoAmIRequest
-	(*Password)(nil),              // 4: gatehouse.identity.v1.Password
-	(*Session)(nil),               // 5: gatehouse.identity.v1.Session
-	(*WhoAmIReply)(nil),           // 6: gatehouse.identity.v1.WhoAmIReply
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(GroupsReply_Standing)(0),     // 1: gatehouse.identity.v1.GroupsReply.Standing
+	(*IntrospectRequest)(nil),     // 2: gatehouse.identity.v1.IntrospectRequest
+	(*IntrospectReply)(nil),       // 3: gatehouse.identity.v1.IntrospectReply
+	(*WhoAmIRequest)(nil),         // 4: gatehouse.identity.v1.WhoAmIRequest
+	(*Password)(nil),              // 5: gatehouse.identity.v1.Password
+	(*Session)(nil),               // 6: gatehouse.identity.v1.Session
+	(*WhoAmIReply)(nil),           // 7: gatehouse.identity.v1.WhoAmIReply
+	(*GroupsRequest)(nil),         // 8: gatehouse.identity.v1.GroupsRequest
+	(*GroupsReply)(nil),           // 9: gatehouse.identity.v1.GroupsReply
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
 }
 var file_identity_v1_identity_proto_depIdxs = []int32{
-	7, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
-	7, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
-	7, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
-	8, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
-	4, // 4: gatehouse.identity.v1.WhoAmIRequest.password:type_name -> gatehouse.identity.v1.Password
-	5, // 5: gatehouse.identity.v1.WhoAmIRequest.session:type_name -> gatehouse.identity.v1.Session
-	0, // 6: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
-	8, // 7: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	10, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
+	10, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
+	11, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
+	5,  // 4: gatehouse.identity.v1.WhoAmIRequest.password:type_name -> gatehouse.identity.v1.Password
+	6,  // 5: gatehouse.identity.v1.WhoAmIRequest.session:type_name -> gatehouse.identity.v1.Session
+	0,  // 6: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
+	11, // 7: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
+	1,  // 8: gatehouse.identity.v1.GroupsReply.standing:type_name -> gatehouse.identity.v1.GroupsReply.Standing
+	11, // 9: gatehouse.identity.v1.GroupsReply.age:type_name -> google.protobuf.Duration
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_identity_v1_identity_proto_init() }
@@ -735,8 +943,8 @@ func file_identity_v1_identity_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_identity_v1_identity_proto_rawDesc), len(file_identity_v1_identity_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      2,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,6 +15,12 @@ func (k *checker) rules(path string, s *configlog.Site) {
 	if s.Groups.Require && len(s.Groups.Allowed) == 0 {
 		k.warn(path+".groups.allowed", "is empty while require is on: nobody may call")
 	}
+	if !s.Groups.Require && len(s.Groups.Allowed) > 0 {
+		k.warn(path+".groups.allowed", "has no effect while require is off")
+	}
+	if s.Sessions.Groups && !s.Groups.Require && len(s.Groups.ReadOnly) == 0 {
+		k.warn(path+".sessions.groups", "has no effect without group rules")
+	}
 	if len(s.Groups.TokenCreators) > 0 && !s.TokenCreation {
 		k.warn(path+".groups.token_creators", "has no effect while token_creation is off")
 	}

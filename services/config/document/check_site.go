@@ -143,8 +143,10 @@ func (k *checker) upstream(path string, s *configlog.Site) {
 		k.problem(path+".private_key", "is required for driver oauth1-2loi")
 	}
 	k.secret(path+".private_key", u.PrivateKey)
-	if len(u.Accounts) > 0 {
-		k.warn(path+".accounts", "are not used by driver oauth1-2loi, which acts as any user")
+	for _, account := range slices.Sorted(maps.Keys(u.Accounts)) {
+		if account != s.Directory.Account || !s.Directory.Credential.IsZero() {
+			k.warn(under(path+".accounts", account), "is not used by driver oauth1-2loi, which acts as any user")
+		}
 	}
 }
 
@@ -164,11 +166,16 @@ func (k *checker) directory(path string, s *configlog.Site) {
 		return
 	}
 	k.between(path+".max_age", d.MaxAge, time.Second, 24*time.Hour)
-	if d.Account != "" && !canAct(s, d.Account) {
-		k.problem(path+".account", "has no credential in upstream.accounts")
+	if !d.Credential.IsZero() {
+		k.secret(path+".credential", d.Credential)
 	}
-	if d.Account == "" && needsDirectory(s) {
+	switch {
+	case d.Account == "" && s.NeedsDirectory():
 		k.problem(path+".account", "is required by the group rules")
+	case d.Account == "" && !d.Credential.IsZero():
+		k.problem(path+".account", "is required: whose is the credential?")
+	case d.Account != "" && s.DirectoryCredential().IsZero() && (s.NeedsDirectory() || !canAct(s, d.Account)):
+		k.problem(path+".account", "has no credential: neither directory.credential nor one in upstream.accounts")
 	}
 	if d.Source == "product" {
 		if d.URL != "" {
@@ -179,8 +186,4 @@ func (k *checker) directory(path string, s *configlog.Site) {
 	if u := k.url(path+".url", d.URL, shape{path: true}); u != nil && u.Scheme == "http" && !loopback(u) {
 		k.warn(path+".url", "is plain http: the directory's password travels unencrypted")
 	}
-}
-
-func needsDirectory(s *configlog.Site) bool {
-	return s.Groups.Require || len(s.Groups.ReadOnly) > 0 || (s.TokenCreation && len(s.Groups.TokenCreators) > 0)
 }

@@ -45,10 +45,6 @@ func (k *checker) unused(path string, settings []setting) {
 // laterForCallers are the rules about who may call, from where and how often.
 func laterForCallers(s *configlog.Site) []setting {
 	return []setting{
-		{"groups.require", s.Groups.Require},
-		{"groups.allowed", len(s.Groups.Allowed) > 0},
-		{"groups.read_only", len(s.Groups.ReadOnly) > 0},
-		{"sessions.groups", s.Sessions.Groups},
 		{"rate_limit.enabled", s.RateLimit.Enabled},
 		{"stale.strict", s.Stale.Strict},
 	}
@@ -57,13 +53,8 @@ func laterForCallers(s *configlog.Site) []setting {
 // laterForTokens are the rules about tokens, and about whom a call acts as.
 func laterForTokens(s *configlog.Site) []setting {
 	normal := DefaultSite()
-	_, only := s.Upstream.Accounts[s.Directory.Account]
-	only = only && len(s.Upstream.Accounts) == 1 // filled in by complete
 	return []setting{
 		{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
-		{"directory.source", s.Directory.Source == "crowd"},
-		{"directory.account", s.Directory.Account != "" && !only},
-		{"directory.max_age", s.Directory.MaxAge != normal.Directory.MaxAge},
 		{"groups.token_creators", len(s.Groups.TokenCreators) > 0},
 		{"tokens.max_lifetime", s.Tokens.MaxLifetime != normal.Tokens.MaxLifetime},
 		{"tokens.max_per_user", s.Tokens.MaxPerUser != normal.Tokens.MaxPerUser},

@@ -105,6 +105,7 @@ type Place struct {
 	Site, Provider, Account string
 	kind                    placeKind
 	driver                  string // of the site
+	crowd                   bool   // is the site's directory
 }
 
 type placeKind uint8
@@ -113,16 +114,29 @@ const (
 	clientSecret placeKind = iota + 1
 	accountCredential
 	privateKey
+	directoryCredential
 )
 
 // IsPrivateKey tells whether a key belongs there, and not a line of text.
 func (p Place) IsPrivateKey() bool { return p.kind == privateKey }
 
 // IsToken tells whether a personal access token belongs there.
-func (p Place) IsToken() bool { return p.kind == accountCredential && p.driver == "pat" }
+func (p Place) IsToken() bool {
+	switch p.kind {
+	case accountCredential:
+		return p.driver == "pat"
+	case directoryCredential:
+		return !p.crowd && p.driver != "basic"
+	default:
+		return false
+	}
+}
 
-// EachSecret visits every place of a configuration where a secret may be named, in the order of the document,
-// and puts there what visit gives back.
+// IsDirectory tells whether the directory is asked with what belongs there.
+func (p Place) IsDirectory() bool { return p.Owner == secret.Both || p.kind == directoryCredential }
+
+// EachSecret visits every place of a configuration where a secret may be named, in an order that stays, and puts there
+// what visit gives back. The directory's own comes before the accounts: where it is, theirs is not the directory's.
 func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configlog.Secret) {
 	see := func(p Place, s configlog.Secret) configlog.Secret {
 		p.Path = shown(p.Key)
@@ -137,9 +151,17 @@ func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configl
 				Key: under(at(path+".providers", j), "client_secret"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: clientSecret,
 			}, p.ClientSecret)
 		}
+		s.Directory.Credential = see(Place{
+			Key: path + ".directory.credential", Owner: secret.Introspection, Site: s.ID, kind: directoryCredential,
+			driver: s.Upstream.Driver, crowd: s.Directory.Source == "crowd",
+		}, s.Directory.Credential)
 		for _, account := range slices.Sorted(maps.Keys(s.Upstream.Accounts)) {
+			owner := secret.Gateway
+			if account == s.Directory.Account && s.Directory.Credential.IsZero() {
+				owner = secret.Both
+			}
 			s.Upstream.Accounts[account] = see(Place{
-				Key: under(path+".upstream.accounts", account), Owner: secret.Gateway, Site: s.ID, Account: account, kind: accountCredential, driver: s.Upstream.Driver,
+				Key: under(path+".upstream.accounts", account), Owner: owner, Site: s.ID, Account: account, kind: accountCredential, driver: s.Upstream.Driver,
 			}, s.Upstream.Accounts[account])
 		}
 		s.Upstream.PrivateKey = see(Place{
@@ -163,6 +185,8 @@ func SecretAt(c *configlog.Config, p Place) configlog.Secret {
 		return s.Upstream.Accounts[p.Account]
 	case privateKey:
 		return s.Upstream.PrivateKey
+	case directoryCredential:
+		return s.Directory.Credential
 	}
 	return configlog.Secret{}
 }

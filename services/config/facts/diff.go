@@ -103,11 +103,14 @@ func (d *diff) identity(a, b *configlog.Site) {
 		})
 	}
 	d.accounts(a, b)
-	if a.Directory != b.Directory {
+	if was, is := a.Directory, b.Directory; was.Source != is.Source || was.URL != is.URL || was.Account != is.Account || was.MaxAge != is.MaxAge {
 		d.add(&configv1.DirectorySet{
 			Site: id, Source: b.Directory.Source, Url: b.Directory.URL, Account: b.Directory.Account,
 			MaxAge: durationpb.New(b.Directory.MaxAge.Std()),
 		})
+	}
+	if a.Directory.Credential != b.Directory.Credential {
+		d.add(&configv1.DirectoryCredentialSet{Site: id, Credential: b.Directory.Credential.Proto()})
 	}
 	if a.TokenCreation != b.TokenCreation {
 		d.add(&configv1.TokenCreationSwitched{Site: id, Enabled: b.TokenCreation})

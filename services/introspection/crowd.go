@@ -1,0 +1,69 @@
+package introspection
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+)
+
+// crowdPage is how many groups Crowd is asked for at once.
+const crowdPage = 1000
+
+// newCrowd makes ready a Crowd, as if it were a product of one node. The site's application is a client of it.
+func newCrowd(c *configlog.Site, r revisions, s Settings) *upstream {
+	u := &upstream{site: c.ID, revision: r.of(sourceCrowd, c.Directory.URL), gate: newGate(s.Concurrency), rest: s.NodeRest}
+	u.nodes = []*node{{id: sourceCrowd, base: strings.TrimSuffix(c.Directory.URL, "/")}}
+	return u
+}
+
+// crowdGroups asks Crowd's user management: first whether there is such a user, because of one it does not know it may
+// say that he is in no group; then for all groups, nested ones included.
+func crowdGroups(ctx context.Context, q *query, user string) (standing, []string, *problem) {
+	const api = "/rest/usermanagement/1/user"
+	var bean struct {
+		Name   string `json:"name"`
+		Active *bool  `json:"active"`
+		Reason string `json:"reason"`
+	}
+	status, p := q.get(ctx, api, url.Values{"username": {user}}, &bean)
+	switch {
+	case p != nil:
+		return 0, nil, p
+	case status == http.StatusNotFound && bean.Reason == "USER_NOT_FOUND":
+		return standingUnknown, nil, nil
+	case status != http.StatusOK || bean.Active == nil || !strings.EqualFold(bean.Name, user):
+		return 0, nil, notAbout
+	case !*bean.Active:
+		return standingInactive, nil, nil
+	}
+	var all []string
+	for len(all) <= maxGroups {
+		var page struct {
+			Groups []struct {
+				Name string `json:"name"`
+			} `json:"groups"`
+		}
+		values := url.Values{"username": {user}, "start-index": {strconv.Itoa(len(all))}, "max-results": {strconv.Itoa(crowdPage)}}
+		status, p := q.get(ctx, api+"/group/nested", values, &page)
+		if p != nil {
+			return 0, nil, p
+		}
+		if status != http.StatusOK || page.Groups == nil {
+			return 0, nil, notAbout
+		}
+		for _, g := range page.Groups {
+			all = append(all, g.Name)
+		}
+		if len(page.Groups) < crowdPage {
+			break
+		}
+	}
+	return standingActive, union(all), nil
+}
+
+// notAbout is a reply of the right form that is not about what was asked.
+var notAbout = &problem{result: resultMalformed, text: "the reply is not about the user who was asked about"}
