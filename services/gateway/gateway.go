@@ -36,6 +36,7 @@ type gateway struct {
 	certificate *web.Certificate // nil: plain HTTP
 	follower    *configlog.Follower
 	identities  *identities
+	members     *members
 	spool       *spool.Spool
 	records     *records
 	counts      *counts
@@ -67,6 +68,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	g.counts = newCounts(host.Metrics, newStateMetrics(g))
 	if g.identities, err = newIdentities(nc, s, home.identity.String(), func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
 		return fmt.Errorf("identity cache: %w", err)
+	}
+	if g.members, err = newMembers(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
+		return fmt.Errorf("cache of groups: %w", err)
 	}
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call
 	s.Upstream.ReplyTimeout = s.ReplyTimeout

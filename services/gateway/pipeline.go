@@ -41,7 +41,7 @@ func decide(c *call) answer {
 		{whoIsIt, asStranger},      // 10  token_inactive, credential_refused, provider_unavailable, …
 		{asWhom, asStranger},       // 11  not_a_client_token, no_upstream_account
 		{tokenPaths, asStranger},   // 11b path_not_for_tokens
-		{groupRules, goesOn},       // 12  group_denied, read_only
+		{groupsAllow, goesOn},      // 12  group_denied, read_only, user_unknown, directory_unavailable
 		{rateLimit, goesOn},        // 13  rate_limited
 		{swapAndForwardAs, always}, // 15  whose credential goes up; what the node makes of it is in forward.go
 	} {
@@ -60,12 +60,13 @@ func decide(c *call) answer {
 }
 
 // observe notes what a call would have been refused for, and tells whether it goes on. Of several reasons the first
-// counts: it is what the caller would have been told. What cannot be known now (503) is refused in observe mode too.
+// counts: it is what the caller would have been told. Who it is, when that cannot be known now (503), is refused in
+// observe mode too; his groups are not.
 func (c *call) observe(a *answer, o observing) bool {
 	if o == always || c.site == nil || c.site.config.Mode != "observe" {
 		return false
 	}
-	if status, _ := a.reason.text(); status >= 500 {
+	if status, _ := a.reason.text(); status >= 500 && a.reason != directoryAway {
 		return false
 	}
 	if c.observed == "" {

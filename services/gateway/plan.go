@@ -47,6 +47,8 @@ type site struct {
 	proxyHeader      string
 	pool             *upstream.Pool
 	providers        map[string]*provider
+	groups           *groupRules // nil: none
+	reading          readings
 	// salt separates this site's cached identities from those of another site, and from its own once a
 	// provider is asked in another way.
 	salt string
@@ -162,7 +164,7 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 		}
 		s.providers[q.config.ID] = q
 	}
-	s.salt = salt(c)
+	s.salt, s.groups = salt(c), newGroupRules(c)
 	return s, p.accounts(ctx, s)
 }
 
@@ -189,6 +191,9 @@ func (s *site) compile() (err error) {
 		return err
 	}
 	if s.ipAllow, err = rules.CompileAddresses(c.IP.Allow); err != nil {
+		return err
+	}
+	if s.reading, err = s.product.readings(); err != nil {
 		return err
 	}
 	s.proxyHeader = http.CanonicalHeaderKey(c.IP.ProxyHeader)

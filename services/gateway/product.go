@@ -16,6 +16,11 @@ type product struct {
 	loginPaths []string
 	// sessionCookies are the cookies of a browser session; a trailing * stands for any rest.
 	sessionCookies []string
+	// readingPosts are POSTs that only read (row 12, they open), changingGets the GETs that change something (they close), and
+	// markingGets those that do with the query parameter marker. actions are extensions of pages that take orders by GET too.
+	readingPosts, changingGets, markingGets []string
+	marker                                  string
+	actions                                 []string
 	// pat tells whether a Bearer has the shape of the product's personal access tokens.
 	pat func(token string) bool
 	// statusPath is the health page, below the context path.

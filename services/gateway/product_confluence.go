@@ -9,6 +9,12 @@ func confluence() *product {
 		loginPaths: []string{
 			"/login.action", "/dologin.action", "/doauthenticate.action", "/rest/tsv/1.0/authenticate",
 		},
+		readingPosts: []string{
+			"POST /rest/api/contentbody/convert/*",
+			// What pages ask for.
+			"POST /rest/webResources/1.0/resources", "POST /rest/files/1.0/files/content/*/byAttachmentIds",
+		},
+		actions:        []string{".action"},
 		sessionCookies: []string{"JSESSIONID", "seraph.*", "crowd.token_key"},
 		pat:            serverPAT,
 		statusPath:     "/status",

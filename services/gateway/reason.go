@@ -38,6 +38,9 @@ const (
 	userUnknown      reason = "user_unknown"
 	noAccount        reason = "no_upstream_account"
 	pathNotForTokens reason = "path_not_for_tokens"
+	groupDenied      reason = "group_denied"
+	readOnly         reason = "read_only"
+	directoryAway    reason = "directory_unavailable"
 	auditAway        reason = "audit_unavailable"
 	mismatch         reason = "upstream_identity_mismatch"
 	unreachable      reason = "upstream_unreachable"
@@ -86,7 +89,7 @@ func (r reason) text() (status int, message string) {
 	}
 }
 
-// whoText is text for the refusals of rows 8 to 11, which are about who calls.
+// whoText is text for the refusals of rows 8 to 12, which are about who calls.
 func (r reason) whoText() (status int, message string) {
 	switch r {
 	case authRequired:
@@ -120,9 +123,15 @@ func (r reason) whoText() (status int, message string) {
 	case notClientToken:
 		return http.StatusForbidden, "The token was issued to a person, not to a client."
 	case userUnknown:
-		return http.StatusForbidden, "The token names no user of the product."
+		return http.StatusForbidden, "The product has no active user of this name."
 	case noAccount:
 		return http.StatusForbidden, "No account of the product is assigned to this caller."
+	case groupDenied:
+		return http.StatusForbidden, "None of this user's groups may call the API."
+	case readOnly:
+		return http.StatusForbidden, "This user may only read."
+	case directoryAway:
+		return http.StatusServiceUnavailable, "The groups of this user cannot be looked up at the moment."
 	case providerAway:
 		return http.StatusServiceUnavailable, "The credential cannot be verified at the moment."
 	default:

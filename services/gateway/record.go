@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -96,8 +95,8 @@ func (c *call) record() *auditv1.Record {
 	r.Credential, r.Provider, r.ClientId = string(cmp.Or(c.cred.kind, kindNone)), c.provider, c.clientID
 	r.CredentialFingerprint, r.User = c.fingerprint, c.user
 	r.Decision, r.Reason, r.Detail, r.Outcome = c.decision(), string(c.answer.reason), c.answer.detail, c.outcome
-	r.Observed = string(c.observed)
-	r.Method, r.Path, r.Query, r.Access = c.r.Method, c.target.Path, redactQuery(c.target.Query), access(c.r.Method)
+	r.Observed, r.Groups = string(c.observed), c.groups
+	r.Method, r.Path, r.Query, r.Access = c.r.Method, c.target.Path, redactQuery(c.target.Query), c.access()
 	r.Status, r.BytesOut = uint32(c.status), uint64(c.bytesOut) //nolint:gosec // 100 to 999; never negative
 	r.Duration = uint64(time.Since(c.at))                       //nolint:gosec // monotonic
 	r.UpstreamDuration = uint64(max(c.upstream, 0))
@@ -115,16 +114,6 @@ func (c *call) record() *auditv1.Record {
 		r.BytesIn = c.received.n.Load()
 	}
 	return r
-}
-
-// access is READ or WRITE, by the method alone.
-func access(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return "READ"
-	default:
-		return "WRITE"
-	}
 }
 
 // withoutParameters cuts `;…` from each segment of a path: a session id may be in it.

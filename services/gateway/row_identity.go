@@ -54,7 +54,7 @@ func whoseToken(c *call) answer {
 			return err
 		})
 		if err != nil {
-			return unanswered(c, err)
+			return unanswered(c, providerAway, err)
 		}
 	}
 	c.fingerprint, c.provider, c.clientID, c.owner = id.fingerprint, id.token.GetProvider(), id.token.GetClientId(), id.token.GetUsername()
@@ -143,7 +143,7 @@ func whoAtTheProduct(c *call) answer {
 	}
 	id, err := askProduct(c, what, shown)
 	if err != nil {
-		return unanswered(c, err)
+		return unanswered(c, providerAway, err)
 	}
 	c.fingerprint, c.user = id.fingerprint, id.whoami.GetUser()
 	switch id.whoami.GetVerdict() {
@@ -211,10 +211,10 @@ func whoAmI(c *call) *identityv1.WhoAmIRequest {
 }
 
 // unanswered is a question that got no answer: closed, and never "invalid token".
-func unanswered(c *call, err error) answer {
+func unanswered(c *call, away reason, err error) answer {
 	if context.Cause(c.ctx) != nil {
 		c.answer, c.outcome, c.status = refuse(clientLeft, ""), "interrupted", clientGone
 		panic(http.ErrAbortHandler) // nobody is there to be answered, and the provider is not to blame
 	}
-	return refuse(providerAway, fault.From(err).Message)
+	return refuse(away, fault.From(err).Message)
 }

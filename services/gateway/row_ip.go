@@ -60,7 +60,7 @@ func restrictIP(c *call) answer {
 	if c.ofBrowser() && !c.site.config.Sessions.IP {
 		switch known, err := c.sessionKnown(); {
 		case err != nil:
-			return unanswered(c, err)
+			return unanswered(c, providerAway, err)
 		case known:
 			return answer{}
 		}

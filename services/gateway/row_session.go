@@ -18,21 +18,26 @@ type session struct {
 }
 
 // browserSession is row 6: a session of the product goes through as it is, with nothing added. Where row 7 would refuse a
-// stranger, the product is asked first whose it is: a cookie alone proves nothing, nor does a Referer or an Origin.
+// stranger, or the group rules bind sessions, the product is asked first whose it is: a cookie alone proves nothing, nor
+// does a Referer or an Origin. One that is bound walks on to row 12.
 func browserSession(c *call) answer {
 	if !c.ofBrowser() {
 		return answer{}
 	}
-	if c.site.restricted.Match(c.r.Method, c.path) {
+	bound := c.site.groups != nil && c.site.groups.sessions
+	if bound || c.site.restricted.Match(c.r.Method, c.path) {
 		known, err := c.sessionKnown()
 		if err != nil {
-			return unanswered(c, err)
+			return unanswered(c, providerAway, err)
 		}
 		if !known {
 			return answer{}
 		}
 	}
 	c.cred.kind = kindSession
+	if bound {
+		return answer{}
+	}
 	return answer{kind: pass, reason: browser}
 }
 

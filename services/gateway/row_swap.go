@@ -4,6 +4,8 @@ package gateway
 // otherwise.
 func swapAndForwardAs(c *call) answer {
 	switch {
+	case c.cred.kind == kindSession:
+		return answer{kind: pass, reason: browser}
 	case c.cred.kind == kindLink: // the signature binds the URL
 		return answer{kind: pass, reason: link}
 	case c.account != nil:

@@ -55,6 +55,25 @@ func QueryValue(query, name string) (string, bool) {
 	return "", false
 }
 
+// AnyQuery tells whether want accepts any of the decoded values of a parameter.
+func AnyQuery(query, name string, want func(value string) bool) bool {
+	for rest := query; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		if queryName(pair) != name {
+			continue
+		}
+		_, value, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			value = decoded
+		}
+		if want(value) {
+			return true
+		}
+	}
+	return false
+}
+
 // HasQuery tells whether a parameter whose decoded name want accepts is there.
 func HasQuery(query string, want func(name string) bool) bool {
 	for rest := query; rest != ""; {

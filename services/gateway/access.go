@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
+)
+
+// readings is which calls of a site only read, beyond what the method says.
+type readings struct {
+	posts    rules.Patterns // POSTs that read: what opens matches the exact path only
+	changing rules.Closing  // GETs that change something, under every name
+	marking  rules.Closing  // those that do so with the parameter marker
+	marker   string
+	actions  []string // extensions of pages that take orders by GET too
+}
+
+func (p *product) readings() (r readings, err error) {
+	if r.posts, err = rules.Compile(p.readingPosts); err != nil {
+		return r, err
+	}
+	if r.changing, err = rules.CompileClosing(p.changingGets); err != nil {
+		return r, err
+	}
+	r.marking, err = rules.CompileClosing(p.markingGets)
+	r.marker, r.actions = p.marker, p.actions
+	return r, err
+}
+
+// reads tells whether a call only reads.
+func (c *call) reads() bool {
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return c.site == nil || !c.changes()
+	case http.MethodPost:
+		return c.site != nil && c.site.reading.posts.Match(http.MethodPost, c.path) && !rules.HasQuery(c.target.Query, overridesMethod)
+	default:
+		return false
+	}
+}
+
+// changes tells whether a call changes something though its method does not say so. What may come through a websocket
+// nobody can say.
+func (c *call) changes() bool {
+	r := &c.site.reading
+	return r.changing.Match(http.MethodGet, c.path) || r.marked(c) || r.action(c.path) || c.upgrades()
+}
+
+func (r *readings) marked(c *call) bool {
+	return r.marker != "" && r.marking.Match(http.MethodGet, c.path) &&
+		rules.AnyQuery(c.target.Query, r.marker, func(value string) bool { return !strings.EqualFold(value, "false") })
+}
+
+func (r *readings) action(path string) bool {
+	for _, extension := range r.actions {
+		for rest := path; ; {
+			i := strings.Index(rest, extension)
+			if i < 0 {
+				break
+			}
+			if rest = rest[i+len(extension):]; rest == "" || rest[0] == '/' {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overridesMethod tells whether a query parameter is one by which frameworks let a POST be another method.
+func overridesMethod(name string) bool {
+	return strings.EqualFold(name, "_method") || strings.EqualFold(name, "x-http-method-override")
+}
+
+// access is READ or WRITE, as the audit trail has it.
+func (c *call) access() string {
+	if c.reads() {
+		return "READ"
+	}
+	return "WRITE"
+}
