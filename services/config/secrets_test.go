@@ -260,6 +260,61 @@ func TestPrivateKey(t *testing.T) {
 	i.put(doc("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")).want(http.StatusUnprocessableEntity)
 }
 
+// TestTheDirectorysAccountIsSealedToBoth who use it, the gateways and introspection; one that was sealed to the gateways
+// alone must be given again before a rule asks for groups.
+func TestTheDirectorysAccountIsSealedToBoth(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	doc := func(a, b, directory, groups string) string {
+		return fmt.Sprintf(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],
+			"upstream":{"accounts":{"a":%s,"b":%s}},"directory":%s,"groups":%s}]}`, a, b, directory, groups)
+	}
+	i.put(doc(value("pat-a"), value("pat-b"), `{"account":"a"}`, `{}`)).changed()
+	accounts := func() map[string]configlog.Secret { return i.site().Upstream.Accounts }
+	for _, owner := range []secret.Owner{secret.Gateway, secret.Introspection} {
+		if got := opens(t, n, i.keys, owner, accounts()["a"]); got != "pat-a" {
+			t.Errorf("%s reads %q", owner, got)
+		}
+	}
+	identity, err := secret.ReadIdentity(secret.IdentityFile(i.keys, secret.Introspection))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.NewOpener(n.JetStream(t, topology.Introspection), identity, nil, "").Open(t.Context(), accounts()["b"]); err == nil {
+		t.Error("introspection opens an account that is none of the directory's")
+	}
+	ref := func(name string) string { return fmt.Sprintf(`{"ref":%q}`, accounts()[name].Ref) }
+	const rules = `{"read_only":["readers"]}`
+	if warned := i.put(doc(ref("a"), ref("b"), `{"account":"b"}`, `{}`)).want(http.StatusOK); !strings.Contains(warned.body, "sealed to the gateways alone") {
+		t.Errorf("not warned: %s", warned.body)
+	}
+	if got := i.put(doc(ref("a"), ref("b"), `{"account":"b"}`, rules)).want(http.StatusUnprocessableEntity).problems(); !slices.Equal(got, []string{"sites[0].upstream.accounts.b"}) {
+		t.Errorf("got %v", got)
+	}
+	i.put(doc(ref("a"), value("pat-b"), `{"account":"b"}`, rules)).changed()
+	if got := opens(t, n, i.keys, secret.Introspection, accounts()["b"]); got != "pat-b" {
+		t.Errorf("introspection reads %q", got)
+	}
+	// A Crowd's password may be anything, and is introspection's alone.
+	i.put(doc(ref("a"), ref("b"), `{"source":"crowd","url":"https://crowd","account":"app","credential":{"value":"a pass word"}}`, rules)).changed()
+	if got := opens(t, n, i.keys, secret.Introspection, i.site().Directory.Credential); got != "a pass word" {
+		t.Errorf("introspection reads %q", got)
+	}
+	for directory, want := range map[string]string{
+		`{"account":"a","credential":{"value":"a pass word"}}`:                "sites[0].directory.credential.value",
+		`{"source":"crowd","url":"https://crowd","account":"app"}`:            "sites[0].directory.account",
+		`{"source":"crowd","url":"https://crowd","credential":{"value":"x"}}`: "sites[0].directory.account",
+		`{"source":"crowd","account":"app","credential":{"value":"x"}}`:       "sites[0].directory.url",
+		`{"account":"a","credential":{"file":"../x"}}`:                        "sites[0].directory.credential.file",
+		`{"source":"crowd","url":"https://u:p@crowd","account":"a"}`:          "sites[0].directory.url",
+	} {
+		if got := i.put(doc(ref("a"), ref("b"), directory, rules)).want(http.StatusUnprocessableEntity).problems(); !slices.Contains(got, want) {
+			t.Errorf("%s: %v", directory, got)
+		}
+	}
+}
+
 // TestSecretsAreNowhere: after every way a secret can take, good and bad, its value is in no log line, no
 // answer, no commit, no metric and no file of NATS.
 func TestSecretsAreNowhere(t *testing.T) {

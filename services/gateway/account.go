@@ -13,6 +13,8 @@ import (
 type account struct {
 	// authorization is the field value the node is shown.
 	authorization string
+	// signer acts as any user; nil: authorization is all there is to show.
+	signer *signer
 	// password: the product counts how often it is wrong, and asks for a CAPTCHA then.
 	password bool
 	refusals atomic.Int32

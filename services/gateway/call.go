@@ -38,6 +38,7 @@ type call struct {
 	owner       string   // whom the token was issued to, as its provider says; may be empty
 	user        string   // acted as, or who the product says it is
 	account     *account // acted with; nil: not ours
+	signed      signed   // only by an account that signs
 	groups      []string // of the user, as far as a rule names them; shared
 	fingerprint string
 

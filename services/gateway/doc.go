@@ -15,6 +15,7 @@
 //	                     calls get 503 configuration_stale, and a gateway whose sites all do so is not ready; a
 //	                     restart goes on from the Snapshot file and the spool
 //	introspection        as NATS, for new credentials, and for sessions where a rule wants to know whose they are
+//	directory            its last word about a user until the site's directory.max_age, then 503 directory_unavailable
 //	identity provider    503 provider_unavailable for new tokens, never "invalid token"
 //	config               nothing: the log is followed without it
 //	audit, Postgres      nothing: the stream and the spool keep the records

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,10 +31,13 @@ func newBuffers() *buffers {
 // forward takes a call to a node and the reply to the client. What it returns is the answer the call was
 // given in the end.
 func forward(c *call) answer {
+	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
+	if err := c.sign(&request); err != nil {
+		return c.failed(err)
+	}
 	head, _ := c.gw.buffers.heads.Get().(*[]byte)
 	defer c.gw.buffers.heads.Put(head)
 	*head = appendHead((*head)[:0], c)
-	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
 	if request.Length < 0 { // only a body in chunks has trailers
 		request.KeepsTrailer = c.keepsTrailer
 	}
@@ -41,7 +45,7 @@ func forward(c *call) answer {
 	if upgrade {
 		*head = append(*head, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	}
-	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && request.Body != nil {
+	if strings.EqualFold(c.r.Header.Get("Expect"), "100-continue") && request.Body != nil && c.signed.target == "" {
 		request.Expect = true
 	}
 	request.Head = *head
@@ -169,7 +173,23 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 		}
 		c.gw.identities.forget(c.key) // the product thinks otherwise by now: ask again
 	}
-	return refuse(mismatch, "meant "+c.user+", the node answered as "+strings.Join(names, ", "))
+	detail := "meant " + c.user + ", the node answered as " + strings.Join(names, ", ")
+	if c.signed.target != "" {
+		detail += oauthProblem(resp.Header)
+	}
+	return refuse(mismatch, detail)
+}
+
+// oauthProblem is why a product does not take a signature (http://wiki.oauth.net/ProblemReporting), such as timestamp_refused
+// or signature_invalid, by its own word.
+func oauthProblem(h http.Header) string {
+	for _, challenge := range h["Www-Authenticate"] {
+		if _, after, ok := strings.Cut(challenge, `oauth_problem="`); ok {
+			problem, _, _ := strings.Cut(after, `"`)
+			return ", which says " + strconv.QuoteToASCII(problem[:min(len(problem), 64)])
+		}
+	}
+	return ""
 }
 
 // loginFailed tells whether the product says that it was shown a wrong password. That a reply names nobody, or another

@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
@@ -66,11 +67,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	defer closeSpool(host.Log, g.spool)
 	g.counts = newCounts(host.Metrics, newStateMetrics(g))
-	if g.identities, err = newIdentities(nc, s, home.identity.String(), func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
-		return fmt.Errorf("identity cache: %w", err)
-	}
-	if g.members, err = newMembers(nc, s, func(result string) { g.counts.asked.WithLabelValues(result).Inc() }); err != nil {
-		return fmt.Errorf("cache of groups: %w", err)
+	if err := g.openCaches(nc, s, home); err != nil {
+		return err
 	}
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call
 	s.Upstream.ReplyTimeout = s.ReplyTimeout
@@ -109,6 +107,18 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Wait()
 	fleet.Wait()
 	return err
+}
+
+// openCaches makes the caches of what introspection says.
+func (g *gateway) openCaches(nc *nats.Conn, s Settings, home *home) (err error) {
+	asked := func(result string) { g.counts.asked.WithLabelValues(result).Inc() }
+	if g.identities, err = newIdentities(nc, s, home.identity.String(), asked); err != nil {
+		return fmt.Errorf("identity cache: %w", err)
+	}
+	if g.members, err = newMembers(nc, s, asked); err != nil {
+		return fmt.Errorf("cache of groups: %w", err)
+	}
+	return nil
 }
 
 // certificate reads what clients are shown; nil when they speak plain HTTP.

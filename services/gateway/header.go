@@ -70,7 +70,11 @@ func appendHead(dst []byte, c *call) []byte {
 	byToken := c.byToken()
 	dst = append(dst, c.r.Method...)
 	dst = append(dst, ' ')
-	dst = append(dst, nodeTarget(c)...)
+	if c.signed.target != "" {
+		dst = append(dst, c.signed.target...)
+	} else {
+		dst = append(dst, nodeTarget(c)...)
+	}
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, c.r.Host...)
 	dst = append(dst, "\r\n"...)
@@ -120,6 +124,8 @@ func (c *call) keeps(name string, byToken bool) bool {
 // appendIdentity writes the credential the node is to see.
 func appendIdentity(dst []byte, c *call, byToken bool) []byte {
 	switch {
+	case c.signed.authorization != "":
+		return appendField(dst, "Authorization", c.signed.authorization)
 	case c.answer.kind == asAccount:
 		return appendField(dst, "Authorization", c.account.authorization)
 	case byToken && c.cred.kind == kindPAT:

@@ -63,6 +63,7 @@ func (k *keeper) swap(p *plan, snap *configlog.Snapshot, heard time.Time) {
 		for _, s := range snap.Config.Sites[i].Upstream.Accounts {
 			named[s.Key()] = true
 		}
+		named[snap.Config.Sites[i].Upstream.PrivateKey.Key()] = true
 	}
 	k.planner.keep(named)
 }

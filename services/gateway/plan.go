@@ -54,6 +54,8 @@ type site struct {
 	salt string
 	// accounts are who Gatehouse can act as, by name in lower case.
 	accounts map[string]*account
+	// anyone acts as any user, where the site's driver can; accounts are empty then.
+	anyone *account
 	// problems are the accounts it cannot act with, for readiness.
 	problems []string
 	realm    string
@@ -218,8 +220,19 @@ func salt(c *configlog.Site) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// actsAs gives what a site acts as a user with; nil: nothing.
+func (s *site) actsAs(user string) *account {
+	if s.anyone != nil {
+		return s.anyone
+	}
+	return s.accounts[user]
+}
+
 // accounts opens the upstream credentials of a site.
 func (p *planner) accounts(ctx context.Context, s *site) error {
+	if s.config.Upstream.Driver == "oauth1-2loi" {
+		return p.signer(ctx, s)
+	}
 	for name, sealed := range s.config.Upstream.Accounts {
 		value, err := p.open(ctx, sealed)
 		if errors.Is(err, secret.ErrAway) {
@@ -236,6 +249,24 @@ func (p *planner) accounts(ctx context.Context, s *site) error {
 		s.accounts[strings.ToLower(name)] = a
 	}
 	slices.Sort(s.problems)
+	return nil
+}
+
+// signer opens the private key of a site whose driver signs.
+func (p *planner) signer(ctx context.Context, s *site) error {
+	key, err := p.open(ctx, s.config.Upstream.PrivateKey)
+	if errors.Is(err, secret.ErrAway) {
+		return err
+	}
+	var signer *signer
+	if err == nil {
+		signer, err = newSigner(&s.config.Upstream, s.config.BaseURL, key)
+	}
+	if err != nil {
+		s.problems = append(s.problems, "upstream.private_key: "+err.Error())
+		return nil
+	}
+	s.anyone = &account{signer: signer}
 	return nil
 }
 

@@ -21,7 +21,7 @@ func asWhom(c *call) answer {
 	if account == "" {
 		return refuse(noAccount, "the provider has no service account")
 	}
-	if c.account = c.site.accounts[account]; c.account == nil {
+	if c.account = c.site.actsAs(account); c.account == nil {
 		return refuse(noAccount, "no usable upstream credential for "+account)
 	}
 	c.user = account

@@ -36,7 +36,7 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 	case status == http.StatusNotFound && bean.Reason == "USER_NOT_FOUND":
 		return standingUnknown, nil, nil
 	case status != http.StatusOK || bean.Active == nil || !strings.EqualFold(bean.Name, user):
-		return 0, nil, notAbout
+		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
 	}
@@ -53,7 +53,7 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 			return 0, nil, p
 		}
 		if status != http.StatusOK || page.Groups == nil {
-			return 0, nil, notAbout
+			return 0, nil, notAbout()
 		}
 		for _, g := range page.Groups {
 			all = append(all, g.Name)
@@ -66,4 +66,6 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 }
 
 // notAbout is a reply of the right form that is not about what was asked.
-var notAbout = &problem{result: resultMalformed, text: "the reply is not about the user who was asked about"}
+func notAbout() *problem {
+	return &problem{result: resultMalformed, text: "the reply is not about the user who was asked about"}
+}

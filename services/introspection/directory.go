@@ -208,11 +208,11 @@ func (k *keeper) directory(ctx context.Context, old *index, c *configlog.Site, p
 	how, nodes, cannot := k.lookingUp(ctx, before, c, product)
 	if cannot != nil {
 		d.trouble = cannot.trouble
-		k.troubled(ctx, "directory", c.ID, "", before != nil && before.trouble == d.trouble, cannot)
+		k.troubled(ctx, "directory", c.ID, before != nil && before.trouble == d.trouble, cannot)
 		return d
 	}
 	if before != nil && before.trouble != "" {
-		k.healed(ctx, "directory", c.ID, "")
+		k.healed(ctx, "directory", c.ID)
 	}
 	revision := how.revision(k.revisions, nodes)
 	if before != nil && before.ask != nil && before.ask.revision == revision {

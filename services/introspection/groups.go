@@ -55,7 +55,7 @@ func newMembershipCache(entries int) (*otter.Cache[key, *membership], error) {
 			for _, g := range m.groups {
 				size += len(g) + 16
 			}
-			return 1 + uint32(size/entryUnit) //nolint:gosec // bounded by maxGroups
+			return 1 + uint32(size/entryUnit)
 		},
 	})
 	if err != nil {

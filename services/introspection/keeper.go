@@ -127,11 +127,11 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 	before := old.provider(siteID, c.ID)
 	if err != nil {
 		p.trouble = err.trouble
-		k.troubled(ctx, "provider", siteID, c.ID, before != nil && before.trouble == p.trouble, err)
+		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
 		return p
 	}
 	if before != nil && before.trouble != "" {
-		k.healed(ctx, "provider", siteID, c.ID)
+		k.healed(ctx, "provider "+c.ID, siteID)
 	}
 	revision := how.revision(k.revisions)
 	if before != nil && before.ask != nil && before.ask.revision == revision {
@@ -145,16 +145,16 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 	return p
 }
 
-// troubled logs that a provider or a directory cannot be asked, unless that was said before.
-func (k *keeper) troubled(ctx context.Context, what, siteID, id string, said bool, why *cannot) {
+// troubled logs that what cannot be asked, a provider or the directory of a site, unless that was said before.
+func (k *keeper) troubled(ctx context.Context, what, siteID string, said bool, why *cannot) {
 	if !said {
-		k.log.LogAttrs(ctx, slog.LevelWarn, what+" cannot be asked", slog.String("site", siteID), slog.String("id", id),
+		k.log.LogAttrs(ctx, slog.LevelWarn, "cannot be asked", slog.String("site", siteID), slog.String("what", what),
 			slog.String("trouble", why.trouble), slog.Any("error", why.cause))
 	}
 }
 
-func (k *keeper) healed(ctx context.Context, what, siteID, id string) {
-	k.log.LogAttrs(ctx, slog.LevelInfo, what+" can be asked again", slog.String("site", siteID), slog.String("id", id))
+func (k *keeper) healed(ctx context.Context, what, siteID string) {
+	k.log.LogAttrs(ctx, slog.LevelInfo, "can be asked again", slog.String("site", siteID), slog.String("what", what))
 }
 
 // cannot is why a provider or a directory cannot be asked.

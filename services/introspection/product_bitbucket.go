@@ -23,7 +23,7 @@ func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []st
 	case status == http.StatusNotFound:
 		return standingUnknown, nil, nil
 	case bean.Active == nil || !strings.EqualFold(bean.Name, user):
-		return 0, nil, notAbout
+		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
 	}
@@ -41,7 +41,7 @@ func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []st
 			return 0, nil, p
 		}
 		if status != http.StatusOK || page.Last == nil || !*page.Last && page.Next <= start {
-			return 0, nil, notAbout
+			return 0, nil, notAbout()
 		}
 		for _, g := range page.Values {
 			all = append(all, g.Name)

@@ -27,7 +27,7 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 	case status == http.StatusNotFound || bean.Type == "unknown":
 		return standingUnknown, nil, nil
 	case bean.Type != "known" || !strings.EqualFold(bean.Username, user):
-		return 0, nil, notAbout
+		return 0, nil, notAbout()
 	case bean.Status != "" && bean.Status != "current" && bean.Status != "active":
 		return standingInactive, nil, nil
 	}

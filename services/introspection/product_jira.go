@@ -27,7 +27,7 @@ func jiraGroups(ctx context.Context, q *query, user string) (standing, []string,
 	case status == http.StatusNotFound:
 		return standingUnknown, nil, nil
 	case bean.Active == nil || !strings.EqualFold(bean.Name, user):
-		return 0, nil, notAbout
+		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
 	case bean.Groups.Size != len(bean.Groups.Items):

@@ -10,7 +10,7 @@ import (
 // identity is whom a request is served as.
 type identity struct {
 	account
-	method    string // "", "pat", "password" or "session"
+	method    string // "", "pat", "oauth", "password" or "session"
 	sessionID string // of the cookie that was accepted
 }
 
@@ -19,11 +19,14 @@ type denial struct {
 	status int
 	reason login
 	basic  bool // Basic is switched off
+	// problem of an OAuth 1.0a signature (http://wiki.oauth.net/ProblemReporting).
+	problem string
 }
 
 // authenticate follows the products' filters: a password that is shown is tried
 // first and refused when wrong; a Bearer that is none of ours is not refused but
-// ignored; then the session cookie counts, and else the caller is anonymous.
+// ignored; then the session cookie counts, then a signature of OAuth 1.0a, and else the caller
+// is anonymous.
 func (n *Node) authenticate(r *http.Request) (identity, *denial) {
 	p := n.product
 	name, password, basic := r.BasicAuth()
@@ -53,6 +56,13 @@ func (n *Node) authenticate(r *http.Request) (identity, *denial) {
 		if a, ok := n.sessionOf(cookie.Value); ok {
 			return identity{account: a, method: "session", sessionID: cookie.Value}, nil
 		}
+	}
+	a, problem, signed := n.twoLegged(r)
+	switch {
+	case problem != "":
+		return identity{}, &denial{status: http.StatusUnauthorized, problem: problem}
+	case signed && !a.anonymous():
+		return identity{account: a, method: "oauth"}, nil
 	}
 	return identity{}, nil
 }
@@ -84,7 +94,7 @@ func (n *Node) stampIdentity(w http.ResponseWriter, id identity) {
 		h.Set("X-Seraph-LoginReason", string(loginOK))
 	}
 	switch id.method {
-	case "pat", "session": // a token's session is thrown away, a session has its cookie
+	case "pat", "oauth", "session": // a token's session is thrown away, a session has its cookie
 	case "password":
 		n.setSession(w, n.product.passing.add(id.name, n.id))
 	default:
@@ -102,6 +112,11 @@ func (n *Node) setSession(w http.ResponseWriter, id string) {
 func (n *Node) refuse(w http.ResponseWriter, c call, d denial) {
 	if d.basic {
 		writeJSON(w, d.status, map[string]any{"message": "Basic Authentication has been disabled on this instance."})
+		return
+	}
+	if d.problem != "" {
+		w.Header().Set("WWW-Authenticate", `OAuth realm="`+url.QueryEscape(c.base)+`", oauth_problem="`+d.problem+`"`)
+		containerError(w, d.status, "OAuth problem")
 		return
 	}
 	n.stampRefusal(w, c, d)

@@ -72,6 +72,8 @@
 //	Bearer, a live PAT of an active user  the user, without a session
 //	Bearer, anything else               not refused: as if it were not there
 //	JSESSIONID                          the user who logged in
+//	OAuth 1.0a, two-legged, of a        xoauth_requestor_id, else user_id; no such user: anonymous; a bad
+//	TrustConsumer                       signature: 401 with oauth_problem
 //	nothing of these                    anonymous: X-AUSERNAME: anonymous
 //
 // # When something is gone

@@ -26,7 +26,9 @@ type Product struct {
 	passing *sessions // those a call with a password leaves behind
 	mux     *http.ServeMux
 	files   *files
-	whoAmI  atomic.Uint64
+	// consumers sign calls.
+	consumers consumers
+	whoAmI    atomic.Uint64
 
 	basicOff atomic.Bool
 	sticky   atomic.Bool
@@ -41,15 +43,16 @@ type Product struct {
 func newProduct(log *slog.Logger, kind, contextPath, loginPath, everybody string) *Product {
 	p := &Product{
 		kind: kind, contextPath: strings.TrimSuffix(contextPath, "/"), loginPath: loginPath,
-		log:     log.With(slog.String("product", kind)),
-		users:   newDirectory(everybody),
-		pats:    newPATStore(kind),
-		logins:  newSessions(10_000),
-		passing: newSessions(1_000),
-		mux:     http.NewServeMux(),
-		files:   newFiles(),
-		faults:  map[string]Fault{},
-		counts:  map[string]uint64{},
+		log:       log.With(slog.String("product", kind)),
+		users:     newDirectory(everybody),
+		pats:      newPATStore(kind),
+		logins:    newSessions(10_000),
+		passing:   newSessions(1_000),
+		mux:       http.NewServeMux(),
+		files:     newFiles(),
+		faults:    map[string]Fault{},
+		consumers: consumers{known: map[string]consumer{}, nonces: map[string]bool{}},
+		counts:    map[string]uint64{},
 	}
 	for _, user := range []string{"svc-api", "alice", "bob", "carol", "mallory"} {
 		p.pats.add(fixedPAT(kind, user), "lab", user, 0)

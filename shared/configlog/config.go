@@ -103,6 +103,8 @@ type Upstream struct {
 	Accounts    map[string]Secret `json:"accounts"`
 	ConsumerKey string            `json:"consumer_key,omitempty"`
 	PrivateKey  Secret            `json:"private_key,omitzero"`
+	// SignedURL is scheme, host and port that oauth1-2loi signs calls with; empty: those of BaseURL.
+	SignedURL string `json:"signed_url,omitempty"`
 }
 
 // Directory is where groups are looked up.

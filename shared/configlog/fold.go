@@ -117,6 +117,8 @@ func (s *Site) foldIdentity(fact proto.Message) bool {
 		s.Providers = without(s.Providers, func(p Provider) bool { return p.ID == m.GetProvider() })
 	case *configv1.UpstreamDriverSet:
 		s.Upstream.Driver, s.Upstream.ConsumerKey, s.Upstream.PrivateKey = m.GetDriver(), m.GetConsumerKey(), secretFromProto(m.GetPrivateKey())
+	case *configv1.UpstreamSignedUrlSet:
+		s.Upstream.SignedURL = m.GetUrl()
 	case *configv1.UpstreamAccountSet:
 		s.Upstream.Accounts = put(s.Upstream.Accounts, m.GetAccount(), secretFromProto(m.GetCredential()))
 	case *configv1.UpstreamAccountRemoved:

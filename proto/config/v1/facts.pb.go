@@ -1157,6 +1157,60 @@ func (x *UpstreamDriverSet) GetPrivateKey() *Secret {
 	return nil
 }
 
+// UpstreamSignedUrlSet: scheme, host and port that driver oauth1-2loi signs calls with, because the product sees itself
+// there; empty: those of base_url.
+type UpstreamSignedUrlSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpstreamSignedUrlSet) Reset() {
+	*x = UpstreamSignedUrlSet{}
+	mi := &file_config_v1_facts_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpstreamSignedUrlSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpstreamSignedUrlSet) ProtoMessage() {}
+
+func (x *UpstreamSignedUrlSet) ProtoReflect() protoreflect.Message {
+	mi := &file_config_v1_facts_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpstreamSignedUrlSet.ProtoReflect.Descriptor instead.
+func (*UpstreamSignedUrlSet) Descriptor() ([]byte, []int) {
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpstreamSignedUrlSet) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *UpstreamSignedUrlSet) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
 // UpstreamAccountSet: calls as this account carry this credential.
 type UpstreamAccountSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1169,7 +1223,7 @@ type UpstreamAccountSet struct {
 
 func (x *UpstreamAccountSet) Reset() {
 	*x = UpstreamAccountSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[17]
+	mi := &file_config_v1_facts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1235,7 @@ func (x *UpstreamAccountSet) String() string {
 func (*UpstreamAccountSet) ProtoMessage() {}
 
 func (x *UpstreamAccountSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[17]
+	mi := &file_config_v1_facts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1248,7 @@ func (x *UpstreamAccountSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamAccountSet.ProtoReflect.Descriptor instead.
 func (*UpstreamAccountSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{17}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpstreamAccountSet) GetSite() string {
@@ -1229,7 +1283,7 @@ type UpstreamAccountRemoved struct {
 
 func (x *UpstreamAccountRemoved) Reset() {
 	*x = UpstreamAccountRemoved{}
-	mi := &file_config_v1_facts_proto_msgTypes[18]
+	mi := &file_config_v1_facts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1295,7 @@ func (x *UpstreamAccountRemoved) String() string {
 func (*UpstreamAccountRemoved) ProtoMessage() {}
 
 func (x *UpstreamAccountRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[18]
+	mi := &file_config_v1_facts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1308,7 @@ func (x *UpstreamAccountRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamAccountRemoved.ProtoReflect.Descriptor instead.
 func (*UpstreamAccountRemoved) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{18}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpstreamAccountRemoved) GetSite() string {
@@ -1286,7 +1340,7 @@ type DirectorySet struct {
 
 func (x *DirectorySet) Reset() {
 	*x = DirectorySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[19]
+	mi := &file_config_v1_facts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1352,7 @@ func (x *DirectorySet) String() string {
 func (*DirectorySet) ProtoMessage() {}
 
 func (x *DirectorySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[19]
+	mi := &file_config_v1_facts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1365,7 @@ func (x *DirectorySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectorySet.ProtoReflect.Descriptor instead.
 func (*DirectorySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{19}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DirectorySet) GetSite() string {
@@ -1361,7 +1415,7 @@ type DirectoryCredentialSet struct {
 
 func (x *DirectoryCredentialSet) Reset() {
 	*x = DirectoryCredentialSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1427,7 @@ func (x *DirectoryCredentialSet) String() string {
 func (*DirectoryCredentialSet) ProtoMessage() {}
 
 func (x *DirectoryCredentialSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1440,7 @@ func (x *DirectoryCredentialSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryCredentialSet.ProtoReflect.Descriptor instead.
 func (*DirectoryCredentialSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DirectoryCredentialSet) GetSite() string {
@@ -1414,7 +1468,7 @@ type GroupRequirementSwitched struct {
 
 func (x *GroupRequirementSwitched) Reset() {
 	*x = GroupRequirementSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +1480,7 @@ func (x *GroupRequirementSwitched) String() string {
 func (*GroupRequirementSwitched) ProtoMessage() {}
 
 func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +1493,7 @@ func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequirementSwitched.ProtoReflect.Descriptor instead.
 func (*GroupRequirementSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupRequirementSwitched) GetSite() string {
@@ -1467,7 +1521,7 @@ type AllowedGroupsSet struct {
 
 func (x *AllowedGroupsSet) Reset() {
 	*x = AllowedGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1533,7 @@ func (x *AllowedGroupsSet) String() string {
 func (*AllowedGroupsSet) ProtoMessage() {}
 
 func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1546,7 @@ func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedGroupsSet.ProtoReflect.Descriptor instead.
 func (*AllowedGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AllowedGroupsSet) GetSite() string {
@@ -1520,7 +1574,7 @@ type ReadOnlyGroupsSet struct {
 
 func (x *ReadOnlyGroupsSet) Reset() {
 	*x = ReadOnlyGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1586,7 @@ func (x *ReadOnlyGroupsSet) String() string {
 func (*ReadOnlyGroupsSet) ProtoMessage() {}
 
 func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1599,7 @@ func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOnlyGroupsSet.ProtoReflect.Descriptor instead.
 func (*ReadOnlyGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReadOnlyGroupsSet) GetSite() string {
@@ -1573,7 +1627,7 @@ type TokenCreatorGroupsSet struct {
 
 func (x *TokenCreatorGroupsSet) Reset() {
 	*x = TokenCreatorGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1639,7 @@ func (x *TokenCreatorGroupsSet) String() string {
 func (*TokenCreatorGroupsSet) ProtoMessage() {}
 
 func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1652,7 @@ func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreatorGroupsSet.ProtoReflect.Descriptor instead.
 func (*TokenCreatorGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TokenCreatorGroupsSet) GetSite() string {
@@ -1626,7 +1680,7 @@ type TokenCreationSwitched struct {
 
 func (x *TokenCreationSwitched) Reset() {
 	*x = TokenCreationSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1692,7 @@ func (x *TokenCreationSwitched) String() string {
 func (*TokenCreationSwitched) ProtoMessage() {}
 
 func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1705,7 @@ func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreationSwitched.ProtoReflect.Descriptor instead.
 func (*TokenCreationSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TokenCreationSwitched) GetSite() string {
@@ -1680,7 +1734,7 @@ type TokenLimitsSet struct {
 
 func (x *TokenLimitsSet) Reset() {
 	*x = TokenLimitsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1746,7 @@ func (x *TokenLimitsSet) String() string {
 func (*TokenLimitsSet) ProtoMessage() {}
 
 func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1759,7 @@ func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLimitsSet.ProtoReflect.Descriptor instead.
 func (*TokenLimitsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TokenLimitsSet) GetSite() string {
@@ -1741,7 +1795,7 @@ type SessionRulesSet struct {
 
 func (x *SessionRulesSet) Reset() {
 	*x = SessionRulesSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1807,7 @@ func (x *SessionRulesSet) String() string {
 func (*SessionRulesSet) ProtoMessage() {}
 
 func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1820,7 @@ func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRulesSet.ProtoReflect.Descriptor instead.
 func (*SessionRulesSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SessionRulesSet) GetSite() string {
@@ -1801,7 +1855,7 @@ type IpRestrictionSwitched struct {
 
 func (x *IpRestrictionSwitched) Reset() {
 	*x = IpRestrictionSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1867,7 @@ func (x *IpRestrictionSwitched) String() string {
 func (*IpRestrictionSwitched) ProtoMessage() {}
 
 func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1880,7 @@ func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRestrictionSwitched.ProtoReflect.Descriptor instead.
 func (*IpRestrictionSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *IpRestrictionSwitched) GetSite() string {
@@ -1854,7 +1908,7 @@ type IpRangeAllowed struct {
 
 func (x *IpRangeAllowed) Reset() {
 	*x = IpRangeAllowed{}
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +1920,7 @@ func (x *IpRangeAllowed) String() string {
 func (*IpRangeAllowed) ProtoMessage() {}
 
 func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +1933,7 @@ func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeAllowed.ProtoReflect.Descriptor instead.
 func (*IpRangeAllowed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *IpRangeAllowed) GetSite() string {
@@ -1907,7 +1961,7 @@ type IpRangeWithdrawn struct {
 
 func (x *IpRangeWithdrawn) Reset() {
 	*x = IpRangeWithdrawn{}
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +1973,7 @@ func (x *IpRangeWithdrawn) String() string {
 func (*IpRangeWithdrawn) ProtoMessage() {}
 
 func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +1986,7 @@ func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeWithdrawn.ProtoReflect.Descriptor instead.
 func (*IpRangeWithdrawn) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *IpRangeWithdrawn) GetSite() string {
@@ -1961,7 +2015,7 @@ type ReverseProxySet struct {
 
 func (x *ReverseProxySet) Reset() {
 	*x = ReverseProxySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2027,7 @@ func (x *ReverseProxySet) String() string {
 func (*ReverseProxySet) ProtoMessage() {}
 
 func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2040,7 @@ func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseProxySet.ProtoReflect.Descriptor instead.
 func (*ReverseProxySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReverseProxySet) GetSite() string {
@@ -2021,7 +2075,7 @@ type PublicApiRestricted struct {
 
 func (x *PublicApiRestricted) Reset() {
 	*x = PublicApiRestricted{}
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2087,7 @@ func (x *PublicApiRestricted) String() string {
 func (*PublicApiRestricted) ProtoMessage() {}
 
 func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2100,7 @@ func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiRestricted.ProtoReflect.Descriptor instead.
 func (*PublicApiRestricted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublicApiRestricted) GetSite() string {
@@ -2074,7 +2128,7 @@ type PublicApiReleased struct {
 
 func (x *PublicApiReleased) Reset() {
 	*x = PublicApiReleased{}
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2140,7 @@ func (x *PublicApiReleased) String() string {
 func (*PublicApiReleased) ProtoMessage() {}
 
 func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2153,7 @@ func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiReleased.ProtoReflect.Descriptor instead.
 func (*PublicApiReleased) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PublicApiReleased) GetSite() string {
@@ -2127,7 +2181,7 @@ type ApiBypassed struct {
 
 func (x *ApiBypassed) Reset() {
 	*x = ApiBypassed{}
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2193,7 @@ func (x *ApiBypassed) String() string {
 func (*ApiBypassed) ProtoMessage() {}
 
 func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2206,7 @@ func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassed.ProtoReflect.Descriptor instead.
 func (*ApiBypassed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ApiBypassed) GetSite() string {
@@ -2180,7 +2234,7 @@ type ApiBypassEnded struct {
 
 func (x *ApiBypassEnded) Reset() {
 	*x = ApiBypassEnded{}
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2246,7 @@ func (x *ApiBypassEnded) String() string {
 func (*ApiBypassEnded) ProtoMessage() {}
 
 func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2259,7 @@ func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassEnded.ProtoReflect.Descriptor instead.
 func (*ApiBypassEnded) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ApiBypassEnded) GetSite() string {
@@ -2235,7 +2289,7 @@ type RateLimitSet struct {
 
 func (x *RateLimitSet) Reset() {
 	*x = RateLimitSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2301,7 @@ func (x *RateLimitSet) String() string {
 func (*RateLimitSet) ProtoMessage() {}
 
 func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2314,7 @@ func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimitSet.ProtoReflect.Descriptor instead.
 func (*RateLimitSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RateLimitSet) GetSite() string {
@@ -2303,7 +2357,7 @@ type StalenessSet struct {
 
 func (x *StalenessSet) Reset() {
 	*x = StalenessSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2369,7 @@ func (x *StalenessSet) String() string {
 func (*StalenessSet) ProtoMessage() {}
 
 func (x *StalenessSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2382,7 @@ func (x *StalenessSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalenessSet.ProtoReflect.Descriptor instead.
 func (*StalenessSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StalenessSet) GetSite() string {
@@ -2368,7 +2422,7 @@ type AuditingSet struct {
 
 func (x *AuditingSet) Reset() {
 	*x = AuditingSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2434,7 @@ func (x *AuditingSet) String() string {
 func (*AuditingSet) ProtoMessage() {}
 
 func (x *AuditingSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2447,7 @@ func (x *AuditingSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditingSet.ProtoReflect.Descriptor instead.
 func (*AuditingSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuditingSet) GetSite() string {
@@ -2443,7 +2497,7 @@ type RetentionSet struct {
 
 func (x *RetentionSet) Reset() {
 	*x = RetentionSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2509,7 @@ func (x *RetentionSet) String() string {
 func (*RetentionSet) ProtoMessage() {}
 
 func (x *RetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2522,7 @@ func (x *RetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionSet.ProtoReflect.Descriptor instead.
 func (*RetentionSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RetentionSet) GetMaxDays() uint32 {
@@ -2507,7 +2561,7 @@ type AdminTokenIssued struct {
 
 func (x *AdminTokenIssued) Reset() {
 	*x = AdminTokenIssued{}
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2573,7 @@ func (x *AdminTokenIssued) String() string {
 func (*AdminTokenIssued) ProtoMessage() {}
 
 func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2586,7 @@ func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenIssued.ProtoReflect.Descriptor instead.
 func (*AdminTokenIssued) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AdminTokenIssued) GetName() string {
@@ -2573,7 +2627,7 @@ type AdminTokenRevoked struct {
 
 func (x *AdminTokenRevoked) Reset() {
 	*x = AdminTokenRevoked{}
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2639,7 @@ func (x *AdminTokenRevoked) String() string {
 func (*AdminTokenRevoked) ProtoMessage() {}
 
 func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2652,7 @@ func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenRevoked.ProtoReflect.Descriptor instead.
 func (*AdminTokenRevoked) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AdminTokenRevoked) GetName() string {
@@ -2696,7 +2750,10 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12!\n" +
 	"\fconsumer_key\x18\x03 \x01(\tR\vconsumerKey\x12<\n" +
 	"\vprivate_key\x18\x04 \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
-	"privateKey\"\x7f\n" +
+	"privateKey\"B\n" +
+	"\x14UpstreamSignedUrlSet\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url:\x04\xb8\xe1\x18\x02\"\x7f\n" +
 	"\x12UpstreamAccountSet\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12;\n" +
@@ -2807,7 +2864,7 @@ func file_config_v1_facts_proto_rawDescGZIP() []byte {
 	return file_config_v1_facts_proto_rawDescData
 }
 
-var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_config_v1_facts_proto_goTypes = []any{
 	(*SiteRegistered)(nil),           // 0: gatehouse.config.v1.SiteRegistered
 	(*SiteRemoved)(nil),              // 1: gatehouse.config.v1.SiteRemoved
@@ -2826,49 +2883,50 @@ var file_config_v1_facts_proto_goTypes = []any{
 	(*ProviderTrusted)(nil),          // 14: gatehouse.config.v1.ProviderTrusted
 	(*ProviderDistrusted)(nil),       // 15: gatehouse.config.v1.ProviderDistrusted
 	(*UpstreamDriverSet)(nil),        // 16: gatehouse.config.v1.UpstreamDriverSet
-	(*UpstreamAccountSet)(nil),       // 17: gatehouse.config.v1.UpstreamAccountSet
-	(*UpstreamAccountRemoved)(nil),   // 18: gatehouse.config.v1.UpstreamAccountRemoved
-	(*DirectorySet)(nil),             // 19: gatehouse.config.v1.DirectorySet
-	(*DirectoryCredentialSet)(nil),   // 20: gatehouse.config.v1.DirectoryCredentialSet
-	(*GroupRequirementSwitched)(nil), // 21: gatehouse.config.v1.GroupRequirementSwitched
-	(*AllowedGroupsSet)(nil),         // 22: gatehouse.config.v1.AllowedGroupsSet
-	(*ReadOnlyGroupsSet)(nil),        // 23: gatehouse.config.v1.ReadOnlyGroupsSet
-	(*TokenCreatorGroupsSet)(nil),    // 24: gatehouse.config.v1.TokenCreatorGroupsSet
-	(*TokenCreationSwitched)(nil),    // 25: gatehouse.config.v1.TokenCreationSwitched
-	(*TokenLimitsSet)(nil),           // 26: gatehouse.config.v1.TokenLimitsSet
-	(*SessionRulesSet)(nil),          // 27: gatehouse.config.v1.SessionRulesSet
-	(*IpRestrictionSwitched)(nil),    // 28: gatehouse.config.v1.IpRestrictionSwitched
-	(*IpRangeAllowed)(nil),           // 29: gatehouse.config.v1.IpRangeAllowed
-	(*IpRangeWithdrawn)(nil),         // 30: gatehouse.config.v1.IpRangeWithdrawn
-	(*ReverseProxySet)(nil),          // 31: gatehouse.config.v1.ReverseProxySet
-	(*PublicApiRestricted)(nil),      // 32: gatehouse.config.v1.PublicApiRestricted
-	(*PublicApiReleased)(nil),        // 33: gatehouse.config.v1.PublicApiReleased
-	(*ApiBypassed)(nil),              // 34: gatehouse.config.v1.ApiBypassed
-	(*ApiBypassEnded)(nil),           // 35: gatehouse.config.v1.ApiBypassEnded
-	(*RateLimitSet)(nil),             // 36: gatehouse.config.v1.RateLimitSet
-	(*StalenessSet)(nil),             // 37: gatehouse.config.v1.StalenessSet
-	(*AuditingSet)(nil),              // 38: gatehouse.config.v1.AuditingSet
-	(*RetentionSet)(nil),             // 39: gatehouse.config.v1.RetentionSet
-	(*AdminTokenIssued)(nil),         // 40: gatehouse.config.v1.AdminTokenIssued
-	(*AdminTokenRevoked)(nil),        // 41: gatehouse.config.v1.AdminTokenRevoked
-	(*durationpb.Duration)(nil),      // 42: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 43: google.protobuf.Timestamp
+	(*UpstreamSignedUrlSet)(nil),     // 17: gatehouse.config.v1.UpstreamSignedUrlSet
+	(*UpstreamAccountSet)(nil),       // 18: gatehouse.config.v1.UpstreamAccountSet
+	(*UpstreamAccountRemoved)(nil),   // 19: gatehouse.config.v1.UpstreamAccountRemoved
+	(*DirectorySet)(nil),             // 20: gatehouse.config.v1.DirectorySet
+	(*DirectoryCredentialSet)(nil),   // 21: gatehouse.config.v1.DirectoryCredentialSet
+	(*GroupRequirementSwitched)(nil), // 22: gatehouse.config.v1.GroupRequirementSwitched
+	(*AllowedGroupsSet)(nil),         // 23: gatehouse.config.v1.AllowedGroupsSet
+	(*ReadOnlyGroupsSet)(nil),        // 24: gatehouse.config.v1.ReadOnlyGroupsSet
+	(*TokenCreatorGroupsSet)(nil),    // 25: gatehouse.config.v1.TokenCreatorGroupsSet
+	(*TokenCreationSwitched)(nil),    // 26: gatehouse.config.v1.TokenCreationSwitched
+	(*TokenLimitsSet)(nil),           // 27: gatehouse.config.v1.TokenLimitsSet
+	(*SessionRulesSet)(nil),          // 28: gatehouse.config.v1.SessionRulesSet
+	(*IpRestrictionSwitched)(nil),    // 29: gatehouse.config.v1.IpRestrictionSwitched
+	(*IpRangeAllowed)(nil),           // 30: gatehouse.config.v1.IpRangeAllowed
+	(*IpRangeWithdrawn)(nil),         // 31: gatehouse.config.v1.IpRangeWithdrawn
+	(*ReverseProxySet)(nil),          // 32: gatehouse.config.v1.ReverseProxySet
+	(*PublicApiRestricted)(nil),      // 33: gatehouse.config.v1.PublicApiRestricted
+	(*PublicApiReleased)(nil),        // 34: gatehouse.config.v1.PublicApiReleased
+	(*ApiBypassed)(nil),              // 35: gatehouse.config.v1.ApiBypassed
+	(*ApiBypassEnded)(nil),           // 36: gatehouse.config.v1.ApiBypassEnded
+	(*RateLimitSet)(nil),             // 37: gatehouse.config.v1.RateLimitSet
+	(*StalenessSet)(nil),             // 38: gatehouse.config.v1.StalenessSet
+	(*AuditingSet)(nil),              // 39: gatehouse.config.v1.AuditingSet
+	(*RetentionSet)(nil),             // 40: gatehouse.config.v1.RetentionSet
+	(*AdminTokenIssued)(nil),         // 41: gatehouse.config.v1.AdminTokenIssued
+	(*AdminTokenRevoked)(nil),        // 42: gatehouse.config.v1.AdminTokenRevoked
+	(*durationpb.Duration)(nil),      // 43: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 44: google.protobuf.Timestamp
 }
 var file_config_v1_facts_proto_depIdxs = []int32{
 	11, // 0: gatehouse.config.v1.Provider.client_secret:type_name -> gatehouse.config.v1.Secret
 	12, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
-	42, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
-	42, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
+	43, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
+	43, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
 	13, // 4: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
 	11, // 5: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
 	11, // 6: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	42, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	43, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
 	11, // 8: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
-	42, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	42, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	42, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	42, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	43, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	43, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	43, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	43, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	43, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	44, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
 	14, // [14:14] is the sub-list for method output_type
 	14, // [14:14] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
@@ -2888,7 +2946,7 @@ func file_config_v1_facts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_config_v1_facts_proto_rawDesc), len(file_config_v1_facts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

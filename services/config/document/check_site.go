@@ -134,6 +134,9 @@ func (k *checker) upstream(path string, s *configlog.Site) {
 		if !u.PrivateKey.IsZero() {
 			k.problem(path+".private_key", "is only for driver oauth1-2loi")
 		}
+		if u.SignedURL != "" {
+			k.problem(path+".signed_url", "is only for driver oauth1-2loi")
+		}
 		return
 	}
 	if u.ConsumerKey == "" {
@@ -143,6 +146,11 @@ func (k *checker) upstream(path string, s *configlog.Site) {
 		k.problem(path+".private_key", "is required for driver oauth1-2loi")
 	}
 	k.secret(path+".private_key", u.PrivateKey)
+	if u.SignedURL != "" {
+		k.url(path+".signed_url", u.SignedURL, shape{})
+	} else if s.BaseURL == "" {
+		k.warn(path+".signed_url", "is empty, and so is base_url: calls are signed for http and the host the client names")
+	}
 	for _, account := range slices.Sorted(maps.Keys(u.Accounts)) {
 		if account != s.Directory.Account || !s.Directory.Credential.IsZero() {
 			k.warn(under(path+".accounts", account), "is not used by driver oauth1-2loi, which acts as any user")

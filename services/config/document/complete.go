@@ -21,6 +21,7 @@ func complete(c *configlog.Config) []fault.Problem {
 		}
 		s.ContextPath = strings.TrimRight(s.ContextPath, "/")
 		s.BaseURL = strings.TrimRight(s.BaseURL, "/")
+		s.Upstream.SignedURL = strings.TrimRight(s.Upstream.SignedURL, "/")
 		for j := range s.Nodes {
 			s.Nodes[j].URL = strings.TrimRight(s.Nodes[j].URL, "/")
 		}

@@ -217,7 +217,7 @@ sites:
   - {id: p, introspection_endpoint: "https://sso/i", required_scopes: ["a b"], service_account: nobody, clients: [{service_account: nobody}, {client_id: c}, {client_id: c}]}
   - {id: q, kind: entra, audience: x, caller_auth: tls}
   - {id: r, issuer: "https://i#f", client_secret: {file: ../x}, audience: x}
-  upstream: {driver: basic, accounts: {"a:b": {value: x}, empty: {}, e: {env: HOME}, Same: {value: x}, same: {value: x}}, consumer_key: k}
+  upstream: {driver: basic, signed_url: "http://x", accounts: {"a:b": {value: x}, empty: {}, e: {env: HOME}, Same: {value: x}, same: {value: x}}, consumer_key: k}
   directory: {source: ldap}
   groups: {allowed: [""]}
   ip: {allow: ["10.0.0.1/8", "x", "::ffff:10.0.0.1"], proxy_header: "X Forwarded"}
@@ -230,7 +230,7 @@ sites:
   product: jira
   nodes: [{id: n, url: "http://h"}]
   nodes: []
-  upstream: {driver: oauth1-2loi}
+  upstream: {driver: oauth1-2loi, signed_url: "http://h/jira"}
   directory: {source: crowd}
 - id: two
   product: jira
@@ -260,8 +260,8 @@ audit: {retention: {max_days: 99999999, every: 0s}, x: {}}
 		"sites[0].providers[3].client_secret.file", "sites[0].providers[3].issuer",
 		"sites[0].public_restricted[0]", "sites[0].rate_limit.per", "sites[0].rate_limit.requests", "sites[0].stale.max", "sites[0].surprise",
 		"sites[0].token_paths[0]", "sites[0].token_paths[1]", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
-		`sites[0].upstream.accounts.e.env`, "sites[0].upstream.accounts.empty", "sites[0].upstream.accounts.same", `sites[0].upstream.accounts["a:b"]`, "sites[0].upstream.consumer_key",
-		"sites[1].directory.url", "sites[1].nodes", "sites[1].upstream.consumer_key", "sites[1].upstream.private_key",
+		`sites[0].upstream.accounts.e.env`, "sites[0].upstream.accounts.empty", "sites[0].upstream.accounts.same", `sites[0].upstream.accounts["a:b"]`, "sites[0].upstream.consumer_key", "sites[0].upstream.signed_url",
+		"sites[1].directory.url", "sites[1].nodes", "sites[1].upstream.consumer_key", "sites[1].upstream.private_key", "sites[1].upstream.signed_url",
 		"sites[2].directory.account", "sites[2].directory.url", "sites[2].hosts", "sites[2].id",
 		"sites[3].hosts", "sites[3].id", "sites[3].nodes", "sites[3].product",
 	}

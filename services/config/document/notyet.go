@@ -54,7 +54,6 @@ func laterForCallers(s *configlog.Site) []setting {
 func laterForTokens(s *configlog.Site) []setting {
 	normal := DefaultSite()
 	return []setting{
-		{"upstream.driver", s.Upstream.Driver == "oauth1-2loi"},
 		{"groups.token_creators", len(s.Groups.TokenCreators) > 0},
 		{"tokens.max_lifetime", s.Tokens.MaxLifetime != normal.Tokens.MaxLifetime},
 		{"tokens.max_per_user", s.Tokens.MaxPerUser != normal.Tokens.MaxPerUser},

@@ -102,6 +102,9 @@ func (d *diff) identity(a, b *configlog.Site) {
 			Site: id, Driver: b.Upstream.Driver, ConsumerKey: b.Upstream.ConsumerKey, PrivateKey: b.Upstream.PrivateKey.Proto(),
 		})
 	}
+	if a.Upstream.SignedURL != b.Upstream.SignedURL {
+		d.add(&configv1.UpstreamSignedUrlSet{Site: id, Url: b.Upstream.SignedURL})
+	}
 	d.accounts(a, b)
 	if was, is := a.Directory, b.Directory; was.Source != is.Source || was.URL != is.URL || was.Account != is.Account || was.MaxAge != is.MaxAge {
 		d.add(&configv1.DirectorySet{

@@ -55,6 +55,25 @@ func QueryValue(query, name string) (string, bool) {
 	return "", false
 }
 
+// Parameters reads a query, or the body of a form, as Tomcat does: names and values are decoded, "+" is a space, ";" is
+// nothing special, and what has no name or cannot be decoded is left out.
+func Parameters(query string) url.Values {
+	all := url.Values{}
+	for rest := query; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil || name == "" {
+			continue
+		}
+		if value, err = url.QueryUnescape(value); err == nil {
+			all[name] = append(all[name], value)
+		}
+	}
+	return all
+}
+
 // AnyQuery tells whether want accepts any of the decoded values of a parameter.
 func AnyQuery(query, name string, want func(value string) bool) bool {
 	for rest := query; rest != ""; {
