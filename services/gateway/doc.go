@@ -32,7 +32,8 @@
 //	the certificate's files  are gone, or do not fit: the last pair stays, and that is logged; at the start: it does not start
 //	a node               another node is tried when nothing was sent; 502 upstream_unreachable when none is left
 //	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
-//	a client hangs       nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0
+//	a client hangs       in a head: cut off after 10 s; in a body: 400 body_malformed after GATEHOUSE_BODY_TIMEOUT; in a
+//	                     reply: nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0
 //	upstream credential  502 upstream_identity_mismatch: the product's anonymous answer is not passed on; a password
 //	                     the product calls wrong rests then, because it counts them
 //	a sealed secret      cannot be fetched: the last configuration stays; cannot be opened: its account answers

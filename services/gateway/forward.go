@@ -318,7 +318,7 @@ func (c *call) tunnel(resp *upstream.Response, upgrade bool) answer {
 	}()
 	c.bytesOut, _ = io.Copy(client, node)
 	_ = client.Close()
-	c.received = new(counted)
+	c.received = new(counted)        // of a tunnel: only its number counts
 	c.received.n.Store(uint64(<-up)) //nolint:gosec // never negative
 	return c.answer
 }
@@ -328,22 +328,30 @@ func (c *call) body() io.Reader {
 	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ContentLength == 0 {
 		return nil
 	}
-	c.received = &counted{body: c.r.Body}
+	c.received = &counted{body: c.r.Body, to: http.NewResponseController(c.w), wait: c.gw.bodyTimeout}
 	if c.form {
 		return &formReader{body: c.received}
 	}
 	return c.received
 }
 
-// counted counts what a client sent. The upstream may still read it when the call has been answered; net/http
-// ends that when the handler returns.
+// counted counts what a client sent, and ends with an error when it sends nothing for a while. The upstream may still read
+// it when the call has been answered; net/http ends that when the handler returns.
 type counted struct {
 	body io.Reader
+	to   *http.ResponseController
+	wait time.Duration
 	n    atomic.Uint64
 }
 
 func (b *counted) Read(p []byte) (int, error) {
+	if b.wait > 0 {
+		_ = b.to.SetReadDeadline(time.Now().Add(b.wait)) // what cannot have one is no connection of a client
+	}
 	n, err := b.body.Read(p)
 	b.n.Add(uint64(n)) //nolint:gosec // never negative
+	if err != nil && b.wait > 0 {
+		_ = b.to.SetReadDeadline(time.Time{}) // net/http goes on to read, to see the client leave
+	}
 	return n, err
 }

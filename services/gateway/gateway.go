@@ -42,6 +42,7 @@ type gateway struct {
 	records     *records
 	counts      *counts
 	buffers     *buffers
+	bodyTimeout time.Duration
 	heardAt     atomic.Int64 // unix nanoseconds; the log was last known to be followed
 	calls       sync.WaitGroup
 }
@@ -61,7 +62,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
-	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers(), records: newRecords()}
+	g := &gateway{ctx: ctx, log: host.Log, tracer: host.Tracer, tracing: host.Tracing, buffers: newBuffers(), records: newRecords(), bodyTimeout: s.BodyTimeout}
 	if g.spool, err = openSpool(host.Log, home.id, s); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (w *world) call(gw *running, d decision) *http.Response {
 	return resp
 }
 
-var placeholder = regexp.MustCompile(`\{[a-z]+( [^}]*)?\}`)
+var placeholder = regexp.MustCompile(`\{(token|pat|basic|session)( [^}]*)?\}`)
 
 // fill puts in what the lab gives: {token}, {token expired}, {token of alice}, {token scope write}, {pat alice}, {pat
 // confluence alice}, {basic alice} and {basic alice wrong}, {session alice}.

@@ -41,6 +41,8 @@ type Settings struct {
 	AuditGrace time.Duration `env:"AUDIT_GRACE" envDefault:"8s"`
 	// ReplyTimeout bounds the wait for the head of a node's reply; bodies are not bounded.
 	ReplyTimeout time.Duration `env:"REPLY_TIMEOUT" envDefault:"5m"`
+	// BodyTimeout is how long a client may send nothing of a body it has announced, while the gateway waits for it.
+	BodyTimeout time.Duration `env:"BODY_TIMEOUT" envDefault:"2m"`
 	// ShutdownGrace is how long running calls may take once the gateway is told to stop.
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s"`
 	bus.Settings

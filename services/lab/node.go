@@ -37,6 +37,7 @@ type Request struct {
 	User       string // "" anonymous
 	Method     string
 	RequestURI string // as on the request line
+	Path       string // as Tomcat reads it, below the context path; "" when it does not
 	Host       string
 	RemoteAddr string
 	Header     http.Header
@@ -90,10 +91,10 @@ func (n *Node) Requests() []Request {
 	return slices.Concat(n.requests[n.oldest:], n.requests[:n.oldest])
 }
 
-func (n *Node) remember(r *http.Request, user string) {
+func (n *Node) remember(r *http.Request, path, user string) {
 	n.product.counted(user)
 	req := Request{
-		At: time.Now(), Node: n.id, User: user, Method: r.Method, RequestURI: r.RequestURI,
+		At: time.Now(), Node: n.id, User: user, Method: r.Method, RequestURI: r.RequestURI, Path: path,
 		Host: r.Host, RemoteAddr: r.RemoteAddr, Header: r.Header.Clone(),
 	}
 	n.mu.Lock()
@@ -112,13 +113,13 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n.stampNode(w, n.running.Add(1))
 	path, ok := tomcatPath(rawPath(r))
 	if !ok {
-		n.remember(r, "")
+		n.remember(r, "", "")
 		containerError(w, http.StatusBadRequest, "Invalid URI")
 		return
 	}
 	path, ok = inContext(path, n.product.contextPath)
 	if !ok {
-		n.remember(r, "")
+		n.remember(r, "", "")
 		containerError(w, http.StatusNotFound, "Not Found")
 		return
 	}
@@ -129,7 +130,7 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id, refused := n.authenticate(r)
 	c := call{identity: id, node: n, base: "http://" + r.Host + n.product.contextPath}
-	n.remember(r, id.name)
+	n.remember(r, path, id.name)
 	n.stampIdentity(w, id)
 	n.product.faultOf(path).handle(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
