@@ -28,9 +28,10 @@
 //	this process killed  every call that had an answer or was shown to a node has its record; those that had not ended
 //	                     are recorded as interrupted by the next process
 //	power lost           as killed, but for the last 50 ms, and for nothing where the site has audit.sync: always
-//	told to end          ships everything, and waits until it is committed as long as the audit service says what is
+//	told to end          not ready; takes no more, what runs (tunnels too) goes on for the grace; ships everything, and waits until it is committed as long as the audit service says what is
 //	the certificate's files  are gone, or do not fit: the last pair stays, and that is logged; at the start: it does not start
-//	a node               another node is tried when nothing was sent; 502 upstream_unreachable when none is left
+//	a node               another node is tried when nothing was sent, or the call changes nothing and has no body; 502
+//	                     upstream_unreachable when none is left; one that comes back gets its share by and by
 //	a node hangs         504 upstream_timeout, the reply timeout after all of the call was sent; bodies have none
 //	a client hangs       in a head: cut off after 10 s; in a body: 400 body_malformed after GATEHOUSE_BODY_TIMEOUT; in a
 //	                     reply: nothing, until the gateway ends: then it is cut off after the grace, recorded, exit 0

@@ -92,8 +92,8 @@ func (c *call) upgrades() bool {
 // byToken tells whether a call is made with a credential that was judged, the client's own or ours.
 func (c *call) byToken() bool { return c.answer.kind == asAccount || c.answer.kind == asThemself }
 
-// send tries the nodes of the site until one takes the call: another is asked only when the last was not
-// reached at all.
+// send tries the nodes of the site until one takes the call: another is asked only when the last was not reached at all, or
+// died over a call that changes nothing.
 func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 	var tried []*upstream.Node
 	var last error
@@ -111,8 +111,7 @@ func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		var gone *upstream.UnreachableError
-		if !errors.As(err, &gone) || gone.Sent {
+		if !request.Elsewhere(err) {
 			return nil, err
 		}
 		node.Unreachable(err)
@@ -308,7 +307,7 @@ func (c *call) tunnel(resp *upstream.Response, upgrade bool) answer {
 		c.outcome = interrupted
 		return c.answer
 	}
-	stop := context.AfterFunc(c.gw.ctx, func() { _ = client.Close() })
+	stop := context.AfterFunc(c.gw.tunnels, func() { _ = client.Close() })
 	defer stop()
 	up := make(chan int64, 1)
 	go func() {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +30,8 @@ import (
 
 // gateway is a running gateway.
 type gateway struct {
-	ctx         context.Context //nolint:containedctx // the life of the gateway; tunnels end with it
+	ctx         context.Context //nolint:containedctx // ends when the gateway is told to
+	tunnels     context.Context //nolint:containedctx // the life of tunnels: ends ShutdownGrace later
 	log         *slog.Logger
 	tracer      trace.Tracer
 	tracing     bool
@@ -71,8 +73,10 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err := g.openCaches(nc, s, home); err != nil {
 		return err
 	}
+	if err := s.way(); err != nil {
+		return err
+	}
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx)) // outlives the last call
-	s.Upstream.ReplyTimeout = s.ReplyTimeout
 	fleet := upstream.NewFleet(background, s.Upstream)
 	opener := secret.NewOpener(js, home.identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir)
 	keeper := &keeper{gw: g, home: home, opener: opener, fleet: fleet, planner: &planner{fleet: fleet, opener: opener, counts: g.counts, opened: map[string]string{}}}
@@ -101,13 +105,41 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		work.Go(func() { g.certificate.Watch(background, s.CertificateCheck, host.Log) })
 	}
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
-	err = web.Serve(ctx, listener, g, serving)
-	g.calls.Wait() // those that were cut off too: they have a record to leave
+	err = g.serve(ctx, listener, serving)
 	_ = note(g.spool, audittrail.GatewayStopped)
 	endBackground()
 	work.Wait()
 	fleet.Wait()
 	return err
+}
+
+// serve takes calls until ctx ends, and returns when the last of them has: those that run, tunnels too, have the grace to
+// end by themselves, and leave a record when they are cut off.
+func (g *gateway) serve(ctx context.Context, listener net.Listener, s web.Settings) error {
+	tunnels, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g.tunnels = tunnels
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.Drain, end) })()
+	err := web.Serve(ctx, listener, g, s)
+	if err != nil {
+		end()
+	}
+	g.calls.Wait()
+	return err
+}
+
+// way completes the settings of the way to the nodes.
+func (s *Settings) way() error {
+	s.Upstream.ReplyTimeout = s.ReplyTimeout
+	if s.UpstreamCAFile == "" {
+		return nil
+	}
+	roots, err := web.ReadRoots(s.UpstreamCAFile)
+	if err != nil {
+		return fmt.Errorf("GATEHOUSE_UPSTREAM_CA_FILE: %w", err)
+	}
+	s.Upstream.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	return nil
 }
 
 // openCaches makes the caches of what introspection says.
@@ -177,6 +209,10 @@ func (g *gateway) health() service.Check {
 	}
 	if len(closed) > 0 {
 		detail["configuration_stale"] = closed
+	}
+	if g.ctx.Err() != nil {
+		detail["stopping"] = true
+		return service.Check{Detail: detail}
 	}
 	return service.Check{Ready: (len(closed) == 0 || len(closed) < len(p.sites)) && !g.unrecordable(p), Detail: detail}
 }

@@ -55,7 +55,7 @@ func newGroupRules(c *configlog.Site) *groupRules {
 	g.among = slices.Compact(g.among)
 	secret := c.DirectoryCredential()
 	text, _ := json.Marshal([]any{ // plain strings always marshal
-		c.ID, c.Product, c.Nodes, c.ContextPath, c.Directory.Source, c.Directory.URL, c.Directory.Account,
+		c.ID, c.Product, nodeURLs(c), c.ContextPath, c.Directory.Source, c.Directory.URL, c.Directory.Account,
 		secret.Key(), secret.Fingerprint, secret.Env, secret.File, c.Groups.Allowed, c.Groups.ReadOnly, g.require,
 	})
 	sum := sha256.Sum256(text)

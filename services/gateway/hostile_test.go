@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -150,7 +152,7 @@ func (s *sent) read(patience time.Duration) {
 		if err == nil {
 			continue
 		}
-		if timeout, ok := err.(net.Error); !ok || !timeout.Timeout() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			s.done = true
 		}
 		if s.done {

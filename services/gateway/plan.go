@@ -158,7 +158,13 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.pool = upstream.NewPool(nodes)
+	var leaving []string
+	for _, n := range c.Nodes {
+		if n.Drain {
+			leaving = append(leaving, n.ID)
+		}
+	}
+	s.pool = upstream.NewPool(nodes, leaving...)
 	for i := range c.Providers {
 		q := &provider{config: &c.Providers[i], clients: map[string]string{}}
 		for _, client := range q.config.Clients {
@@ -215,7 +221,7 @@ func salt(c *configlog.Site) string {
 			strings.Join([]string{secret.Key(), secret.Fingerprint, secret.Env, secret.File}, "\x00"),
 		})
 	}
-	text, _ := json.Marshal([]any{c.ID, c.Product, c.Nodes, all}) // plain strings always marshal
+	text, _ := json.Marshal([]any{c.ID, c.Product, nodeURLs(c), all}) // plain strings always marshal
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
@@ -226,6 +232,13 @@ func (s *site) actsAs(user string) *account {
 		return s.anyone
 	}
 	return s.accounts[user]
+}
+
+func nodeURLs(c *configlog.Site) (all []string) {
+	for _, n := range c.Nodes {
+		all = append(all, n.URL)
+	}
+	return all
 }
 
 // accounts opens the upstream credentials of a site.

@@ -39,6 +39,8 @@ type Settings struct {
 	// AuditGrace is how long a gateway that was told to stop waits for its last records to be committed. What is not
 	// then stays in the spool for the next start.
 	AuditGrace time.Duration `env:"AUDIT_GRACE" envDefault:"8s"`
+	// UpstreamCAFile holds certificate authorities (PEM) that https nodes are believed by, beside the system's.
+	UpstreamCAFile string `env:"UPSTREAM_CA_FILE"`
 	// ReplyTimeout bounds the wait for the head of a node's reply; bodies are not bounded.
 	ReplyTimeout time.Duration `env:"REPLY_TIMEOUT" envDefault:"5m"`
 	// BodyTimeout is how long a client may send nothing of a body it has announced, while the gateway waits for it.

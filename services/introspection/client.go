@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -40,25 +38,6 @@ func newClient(s Settings, roots *x509.CertPool, keepAlive bool) *http.Client {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// readRoots gives the system's certificate authorities and those of a file; nil: the system's.
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // what tls.Config wants for "the system's"
-	}
-	pem, err := os.ReadFile(file) //nolint:gosec // a path of the operator's
-	if err != nil {
-		return nil, fmt.Errorf("certificate authorities: %w", err)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("certificate authorities: %w", err)
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("certificate authorities: %s holds none", file)
-	}
-	return roots, nil
 }
 
 func setCommon(h http.Header) {

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -106,7 +107,7 @@ type answering struct {
 }
 
 func newAnswering(work context.Context, host *service.Host, s Settings, keep *keeper) (*answering, error) {
-	roots, err := readRoots(s.ProviderCAFile)
+	roots, err := web.ReadRoots(s.ProviderCAFile)
 	if err != nil {
 		return nil, err
 	}

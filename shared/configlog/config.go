@@ -43,6 +43,8 @@ type Site struct {
 type Node struct {
 	ID  string `json:"id"`
 	URL string `json:"url"`
+	// Drain: only the sessions that are there already go to it.
+	Drain bool `json:"drain,omitempty"`
 }
 
 // Methods are the kinds of credential a site takes.

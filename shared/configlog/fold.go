@@ -80,6 +80,13 @@ func (s *Site) foldAddress(fact proto.Message) bool {
 		s.Hosts, s.ContextPath, s.BaseURL = m.GetHosts(), m.GetContextPath(), m.GetBaseUrl()
 	case *configv1.NodeAttached:
 		s.Nodes = with(s.Nodes, Node{ID: m.GetNode(), URL: m.GetUrl()}, func(n Node) bool { return n.ID == m.GetNode() })
+	case *configv1.NodeDrained:
+		s.Nodes = slices.Clone(s.Nodes)
+		for i := range s.Nodes {
+			if s.Nodes[i].ID == m.GetNode() {
+				s.Nodes[i].Drain = m.GetDrain()
+			}
+		}
 	case *configv1.NodeDetached:
 		s.Nodes = without(s.Nodes, func(n Node) bool { return n.ID == m.GetNode() })
 	case *configv1.EnforcementSwitched:

@@ -31,7 +31,7 @@ func before(name protoreflect.Name) []proto.Message {
 		return nil
 	case "SiteRemoved":
 		return []proto.Message{one, &configv1.SiteRegistered{Site: "wiki", Product: "confluence"}}
-	case "NodeDetached":
+	case "NodeDetached", "NodeDrained":
 		return []proto.Message{one, &configv1.NodeAttached{Site: "jira", Node: "a node"}, &configv1.NodeAttached{Site: "jira", Node: "n2"}}
 	case "ProviderDistrusted":
 		return []proto.Message{

@@ -254,6 +254,68 @@ func (x *NodeAttached) GetUrl() string {
 	return ""
 }
 
+// NodeDrained: a node is to be emptied: it gets the calls of the sessions it has, and no other while another node can take
+// them.
+type NodeDrained struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Drain         bool                   `protobuf:"varint,3,opt,name=drain,proto3" json:"drain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeDrained) Reset() {
+	*x = NodeDrained{}
+	mi := &file_config_v1_facts_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeDrained) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeDrained) ProtoMessage() {}
+
+func (x *NodeDrained) ProtoReflect() protoreflect.Message {
+	mi := &file_config_v1_facts_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeDrained.ProtoReflect.Descriptor instead.
+func (*NodeDrained) Descriptor() ([]byte, []int) {
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *NodeDrained) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *NodeDrained) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeDrained) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
+}
+
 // NodeDetached: the node serves the site no more.
 type NodeDetached struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -265,7 +327,7 @@ type NodeDetached struct {
 
 func (x *NodeDetached) Reset() {
 	*x = NodeDetached{}
-	mi := &file_config_v1_facts_proto_msgTypes[4]
+	mi := &file_config_v1_facts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +339,7 @@ func (x *NodeDetached) String() string {
 func (*NodeDetached) ProtoMessage() {}
 
 func (x *NodeDetached) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[4]
+	mi := &file_config_v1_facts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +352,7 @@ func (x *NodeDetached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeDetached.ProtoReflect.Descriptor instead.
 func (*NodeDetached) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{4}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeDetached) GetSite() string {
@@ -318,7 +380,7 @@ type EnforcementSwitched struct {
 
 func (x *EnforcementSwitched) Reset() {
 	*x = EnforcementSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[5]
+	mi := &file_config_v1_facts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +392,7 @@ func (x *EnforcementSwitched) String() string {
 func (*EnforcementSwitched) ProtoMessage() {}
 
 func (x *EnforcementSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[5]
+	mi := &file_config_v1_facts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +405,7 @@ func (x *EnforcementSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnforcementSwitched.ProtoReflect.Descriptor instead.
 func (*EnforcementSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{5}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EnforcementSwitched) GetSite() string {
@@ -371,7 +433,7 @@ type ModeSet struct {
 
 func (x *ModeSet) Reset() {
 	*x = ModeSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[6]
+	mi := &file_config_v1_facts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +445,7 @@ func (x *ModeSet) String() string {
 func (*ModeSet) ProtoMessage() {}
 
 func (x *ModeSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[6]
+	mi := &file_config_v1_facts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +458,7 @@ func (x *ModeSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeSet.ProtoReflect.Descriptor instead.
 func (*ModeSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{6}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ModeSet) GetSite() string {
@@ -429,7 +491,7 @@ type MethodsSet struct {
 
 func (x *MethodsSet) Reset() {
 	*x = MethodsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[7]
+	mi := &file_config_v1_facts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -441,7 +503,7 @@ func (x *MethodsSet) String() string {
 func (*MethodsSet) ProtoMessage() {}
 
 func (x *MethodsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[7]
+	mi := &file_config_v1_facts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -454,7 +516,7 @@ func (x *MethodsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodsSet.ProtoReflect.Descriptor instead.
 func (*MethodsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{7}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MethodsSet) GetSite() string {
@@ -517,7 +579,7 @@ type ApiPathsSet struct {
 
 func (x *ApiPathsSet) Reset() {
 	*x = ApiPathsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[8]
+	mi := &file_config_v1_facts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +591,7 @@ func (x *ApiPathsSet) String() string {
 func (*ApiPathsSet) ProtoMessage() {}
 
 func (x *ApiPathsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[8]
+	mi := &file_config_v1_facts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +604,7 @@ func (x *ApiPathsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiPathsSet.ProtoReflect.Descriptor instead.
 func (*ApiPathsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{8}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApiPathsSet) GetSite() string {
@@ -570,7 +632,7 @@ type TokenPathsSet struct {
 
 func (x *TokenPathsSet) Reset() {
 	*x = TokenPathsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[9]
+	mi := &file_config_v1_facts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +644,7 @@ func (x *TokenPathsSet) String() string {
 func (*TokenPathsSet) ProtoMessage() {}
 
 func (x *TokenPathsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[9]
+	mi := &file_config_v1_facts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +657,7 @@ func (x *TokenPathsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenPathsSet.ProtoReflect.Descriptor instead.
 func (*TokenPathsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{9}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TokenPathsSet) GetSite() string {
@@ -623,7 +685,7 @@ type GrantSwitched struct {
 
 func (x *GrantSwitched) Reset() {
 	*x = GrantSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[10]
+	mi := &file_config_v1_facts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +697,7 @@ func (x *GrantSwitched) String() string {
 func (*GrantSwitched) ProtoMessage() {}
 
 func (x *GrantSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[10]
+	mi := &file_config_v1_facts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +710,7 @@ func (x *GrantSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantSwitched.ProtoReflect.Descriptor instead.
 func (*GrantSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{10}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GrantSwitched) GetSite() string {
@@ -683,7 +745,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_config_v1_facts_proto_msgTypes[11]
+	mi := &file_config_v1_facts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +757,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[11]
+	mi := &file_config_v1_facts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +770,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{11}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Secret) GetRef() string {
@@ -764,7 +826,7 @@ type ClientMapping struct {
 
 func (x *ClientMapping) Reset() {
 	*x = ClientMapping{}
-	mi := &file_config_v1_facts_proto_msgTypes[12]
+	mi := &file_config_v1_facts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +838,7 @@ func (x *ClientMapping) String() string {
 func (*ClientMapping) ProtoMessage() {}
 
 func (x *ClientMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[12]
+	mi := &file_config_v1_facts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +851,7 @@ func (x *ClientMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientMapping.ProtoReflect.Descriptor instead.
 func (*ClientMapping) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{12}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClientMapping) GetClientId() string {
@@ -835,7 +897,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_config_v1_facts_proto_msgTypes[13]
+	mi := &file_config_v1_facts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +909,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[13]
+	mi := &file_config_v1_facts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +922,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{13}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Provider) GetId() string {
@@ -993,7 +1055,7 @@ type ProviderTrusted struct {
 
 func (x *ProviderTrusted) Reset() {
 	*x = ProviderTrusted{}
-	mi := &file_config_v1_facts_proto_msgTypes[14]
+	mi := &file_config_v1_facts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1067,7 @@ func (x *ProviderTrusted) String() string {
 func (*ProviderTrusted) ProtoMessage() {}
 
 func (x *ProviderTrusted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[14]
+	mi := &file_config_v1_facts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1080,7 @@ func (x *ProviderTrusted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderTrusted.ProtoReflect.Descriptor instead.
 func (*ProviderTrusted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{14}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProviderTrusted) GetSite() string {
@@ -1046,7 +1108,7 @@ type ProviderDistrusted struct {
 
 func (x *ProviderDistrusted) Reset() {
 	*x = ProviderDistrusted{}
-	mi := &file_config_v1_facts_proto_msgTypes[15]
+	mi := &file_config_v1_facts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1120,7 @@ func (x *ProviderDistrusted) String() string {
 func (*ProviderDistrusted) ProtoMessage() {}
 
 func (x *ProviderDistrusted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[15]
+	mi := &file_config_v1_facts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1133,7 @@ func (x *ProviderDistrusted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProviderDistrusted.ProtoReflect.Descriptor instead.
 func (*ProviderDistrusted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{15}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProviderDistrusted) GetSite() string {
@@ -1101,7 +1163,7 @@ type UpstreamDriverSet struct {
 
 func (x *UpstreamDriverSet) Reset() {
 	*x = UpstreamDriverSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[16]
+	mi := &file_config_v1_facts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1175,7 @@ func (x *UpstreamDriverSet) String() string {
 func (*UpstreamDriverSet) ProtoMessage() {}
 
 func (x *UpstreamDriverSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[16]
+	mi := &file_config_v1_facts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1188,7 @@ func (x *UpstreamDriverSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamDriverSet.ProtoReflect.Descriptor instead.
 func (*UpstreamDriverSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{16}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpstreamDriverSet) GetSite() string {
@@ -1169,7 +1231,7 @@ type UpstreamSignedUrlSet struct {
 
 func (x *UpstreamSignedUrlSet) Reset() {
 	*x = UpstreamSignedUrlSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[17]
+	mi := &file_config_v1_facts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1243,7 @@ func (x *UpstreamSignedUrlSet) String() string {
 func (*UpstreamSignedUrlSet) ProtoMessage() {}
 
 func (x *UpstreamSignedUrlSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[17]
+	mi := &file_config_v1_facts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1256,7 @@ func (x *UpstreamSignedUrlSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamSignedUrlSet.ProtoReflect.Descriptor instead.
 func (*UpstreamSignedUrlSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{17}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpstreamSignedUrlSet) GetSite() string {
@@ -1223,7 +1285,7 @@ type UpstreamAccountSet struct {
 
 func (x *UpstreamAccountSet) Reset() {
 	*x = UpstreamAccountSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[18]
+	mi := &file_config_v1_facts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1297,7 @@ func (x *UpstreamAccountSet) String() string {
 func (*UpstreamAccountSet) ProtoMessage() {}
 
 func (x *UpstreamAccountSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[18]
+	mi := &file_config_v1_facts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1310,7 @@ func (x *UpstreamAccountSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamAccountSet.ProtoReflect.Descriptor instead.
 func (*UpstreamAccountSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{18}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UpstreamAccountSet) GetSite() string {
@@ -1283,7 +1345,7 @@ type UpstreamAccountRemoved struct {
 
 func (x *UpstreamAccountRemoved) Reset() {
 	*x = UpstreamAccountRemoved{}
-	mi := &file_config_v1_facts_proto_msgTypes[19]
+	mi := &file_config_v1_facts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1357,7 @@ func (x *UpstreamAccountRemoved) String() string {
 func (*UpstreamAccountRemoved) ProtoMessage() {}
 
 func (x *UpstreamAccountRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[19]
+	mi := &file_config_v1_facts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1370,7 @@ func (x *UpstreamAccountRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamAccountRemoved.ProtoReflect.Descriptor instead.
 func (*UpstreamAccountRemoved) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{19}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpstreamAccountRemoved) GetSite() string {
@@ -1340,7 +1402,7 @@ type DirectorySet struct {
 
 func (x *DirectorySet) Reset() {
 	*x = DirectorySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1414,7 @@ func (x *DirectorySet) String() string {
 func (*DirectorySet) ProtoMessage() {}
 
 func (x *DirectorySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[20]
+	mi := &file_config_v1_facts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1427,7 @@ func (x *DirectorySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectorySet.ProtoReflect.Descriptor instead.
 func (*DirectorySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{20}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DirectorySet) GetSite() string {
@@ -1415,7 +1477,7 @@ type DirectoryCredentialSet struct {
 
 func (x *DirectoryCredentialSet) Reset() {
 	*x = DirectoryCredentialSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1489,7 @@ func (x *DirectoryCredentialSet) String() string {
 func (*DirectoryCredentialSet) ProtoMessage() {}
 
 func (x *DirectoryCredentialSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[21]
+	mi := &file_config_v1_facts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1502,7 @@ func (x *DirectoryCredentialSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryCredentialSet.ProtoReflect.Descriptor instead.
 func (*DirectoryCredentialSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{21}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DirectoryCredentialSet) GetSite() string {
@@ -1468,7 +1530,7 @@ type GroupRequirementSwitched struct {
 
 func (x *GroupRequirementSwitched) Reset() {
 	*x = GroupRequirementSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1542,7 @@ func (x *GroupRequirementSwitched) String() string {
 func (*GroupRequirementSwitched) ProtoMessage() {}
 
 func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[22]
+	mi := &file_config_v1_facts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1555,7 @@ func (x *GroupRequirementSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequirementSwitched.ProtoReflect.Descriptor instead.
 func (*GroupRequirementSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{22}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GroupRequirementSwitched) GetSite() string {
@@ -1521,7 +1583,7 @@ type AllowedGroupsSet struct {
 
 func (x *AllowedGroupsSet) Reset() {
 	*x = AllowedGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1595,7 @@ func (x *AllowedGroupsSet) String() string {
 func (*AllowedGroupsSet) ProtoMessage() {}
 
 func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[23]
+	mi := &file_config_v1_facts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1608,7 @@ func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedGroupsSet.ProtoReflect.Descriptor instead.
 func (*AllowedGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{23}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AllowedGroupsSet) GetSite() string {
@@ -1574,7 +1636,7 @@ type ReadOnlyGroupsSet struct {
 
 func (x *ReadOnlyGroupsSet) Reset() {
 	*x = ReadOnlyGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1648,7 @@ func (x *ReadOnlyGroupsSet) String() string {
 func (*ReadOnlyGroupsSet) ProtoMessage() {}
 
 func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1661,7 @@ func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOnlyGroupsSet.ProtoReflect.Descriptor instead.
 func (*ReadOnlyGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReadOnlyGroupsSet) GetSite() string {
@@ -1627,7 +1689,7 @@ type TokenCreatorGroupsSet struct {
 
 func (x *TokenCreatorGroupsSet) Reset() {
 	*x = TokenCreatorGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1701,7 @@ func (x *TokenCreatorGroupsSet) String() string {
 func (*TokenCreatorGroupsSet) ProtoMessage() {}
 
 func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1714,7 @@ func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreatorGroupsSet.ProtoReflect.Descriptor instead.
 func (*TokenCreatorGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TokenCreatorGroupsSet) GetSite() string {
@@ -1680,7 +1742,7 @@ type TokenCreationSwitched struct {
 
 func (x *TokenCreationSwitched) Reset() {
 	*x = TokenCreationSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1754,7 @@ func (x *TokenCreationSwitched) String() string {
 func (*TokenCreationSwitched) ProtoMessage() {}
 
 func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1767,7 @@ func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreationSwitched.ProtoReflect.Descriptor instead.
 func (*TokenCreationSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TokenCreationSwitched) GetSite() string {
@@ -1734,7 +1796,7 @@ type TokenLimitsSet struct {
 
 func (x *TokenLimitsSet) Reset() {
 	*x = TokenLimitsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1808,7 @@ func (x *TokenLimitsSet) String() string {
 func (*TokenLimitsSet) ProtoMessage() {}
 
 func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1821,7 @@ func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLimitsSet.ProtoReflect.Descriptor instead.
 func (*TokenLimitsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TokenLimitsSet) GetSite() string {
@@ -1795,7 +1857,7 @@ type SessionRulesSet struct {
 
 func (x *SessionRulesSet) Reset() {
 	*x = SessionRulesSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +1869,7 @@ func (x *SessionRulesSet) String() string {
 func (*SessionRulesSet) ProtoMessage() {}
 
 func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +1882,7 @@ func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRulesSet.ProtoReflect.Descriptor instead.
 func (*SessionRulesSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SessionRulesSet) GetSite() string {
@@ -1855,7 +1917,7 @@ type IpRestrictionSwitched struct {
 
 func (x *IpRestrictionSwitched) Reset() {
 	*x = IpRestrictionSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1867,7 +1929,7 @@ func (x *IpRestrictionSwitched) String() string {
 func (*IpRestrictionSwitched) ProtoMessage() {}
 
 func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1880,7 +1942,7 @@ func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRestrictionSwitched.ProtoReflect.Descriptor instead.
 func (*IpRestrictionSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *IpRestrictionSwitched) GetSite() string {
@@ -1908,7 +1970,7 @@ type IpRangeAllowed struct {
 
 func (x *IpRangeAllowed) Reset() {
 	*x = IpRangeAllowed{}
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +1982,7 @@ func (x *IpRangeAllowed) String() string {
 func (*IpRangeAllowed) ProtoMessage() {}
 
 func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +1995,7 @@ func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeAllowed.ProtoReflect.Descriptor instead.
 func (*IpRangeAllowed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *IpRangeAllowed) GetSite() string {
@@ -1961,7 +2023,7 @@ type IpRangeWithdrawn struct {
 
 func (x *IpRangeWithdrawn) Reset() {
 	*x = IpRangeWithdrawn{}
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2035,7 @@ func (x *IpRangeWithdrawn) String() string {
 func (*IpRangeWithdrawn) ProtoMessage() {}
 
 func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2048,7 @@ func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeWithdrawn.ProtoReflect.Descriptor instead.
 func (*IpRangeWithdrawn) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IpRangeWithdrawn) GetSite() string {
@@ -2015,7 +2077,7 @@ type ReverseProxySet struct {
 
 func (x *ReverseProxySet) Reset() {
 	*x = ReverseProxySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2089,7 @@ func (x *ReverseProxySet) String() string {
 func (*ReverseProxySet) ProtoMessage() {}
 
 func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2102,7 @@ func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseProxySet.ProtoReflect.Descriptor instead.
 func (*ReverseProxySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReverseProxySet) GetSite() string {
@@ -2075,7 +2137,7 @@ type PublicApiRestricted struct {
 
 func (x *PublicApiRestricted) Reset() {
 	*x = PublicApiRestricted{}
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2149,7 @@ func (x *PublicApiRestricted) String() string {
 func (*PublicApiRestricted) ProtoMessage() {}
 
 func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2162,7 @@ func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiRestricted.ProtoReflect.Descriptor instead.
 func (*PublicApiRestricted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PublicApiRestricted) GetSite() string {
@@ -2128,7 +2190,7 @@ type PublicApiReleased struct {
 
 func (x *PublicApiReleased) Reset() {
 	*x = PublicApiReleased{}
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2202,7 @@ func (x *PublicApiReleased) String() string {
 func (*PublicApiReleased) ProtoMessage() {}
 
 func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2215,7 @@ func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiReleased.ProtoReflect.Descriptor instead.
 func (*PublicApiReleased) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PublicApiReleased) GetSite() string {
@@ -2181,7 +2243,7 @@ type ApiBypassed struct {
 
 func (x *ApiBypassed) Reset() {
 	*x = ApiBypassed{}
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +2255,7 @@ func (x *ApiBypassed) String() string {
 func (*ApiBypassed) ProtoMessage() {}
 
 func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +2268,7 @@ func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassed.ProtoReflect.Descriptor instead.
 func (*ApiBypassed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ApiBypassed) GetSite() string {
@@ -2234,7 +2296,7 @@ type ApiBypassEnded struct {
 
 func (x *ApiBypassEnded) Reset() {
 	*x = ApiBypassEnded{}
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2308,7 @@ func (x *ApiBypassEnded) String() string {
 func (*ApiBypassEnded) ProtoMessage() {}
 
 func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2321,7 @@ func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassEnded.ProtoReflect.Descriptor instead.
 func (*ApiBypassEnded) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ApiBypassEnded) GetSite() string {
@@ -2289,7 +2351,7 @@ type RateLimitSet struct {
 
 func (x *RateLimitSet) Reset() {
 	*x = RateLimitSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2363,7 @@ func (x *RateLimitSet) String() string {
 func (*RateLimitSet) ProtoMessage() {}
 
 func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2376,7 @@ func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimitSet.ProtoReflect.Descriptor instead.
 func (*RateLimitSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RateLimitSet) GetSite() string {
@@ -2357,7 +2419,7 @@ type StalenessSet struct {
 
 func (x *StalenessSet) Reset() {
 	*x = StalenessSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2431,7 @@ func (x *StalenessSet) String() string {
 func (*StalenessSet) ProtoMessage() {}
 
 func (x *StalenessSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2444,7 @@ func (x *StalenessSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalenessSet.ProtoReflect.Descriptor instead.
 func (*StalenessSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StalenessSet) GetSite() string {
@@ -2422,7 +2484,7 @@ type AuditingSet struct {
 
 func (x *AuditingSet) Reset() {
 	*x = AuditingSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2496,7 @@ func (x *AuditingSet) String() string {
 func (*AuditingSet) ProtoMessage() {}
 
 func (x *AuditingSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2509,7 @@ func (x *AuditingSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditingSet.ProtoReflect.Descriptor instead.
 func (*AuditingSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuditingSet) GetSite() string {
@@ -2497,7 +2559,7 @@ type RetentionSet struct {
 
 func (x *RetentionSet) Reset() {
 	*x = RetentionSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +2571,7 @@ func (x *RetentionSet) String() string {
 func (*RetentionSet) ProtoMessage() {}
 
 func (x *RetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +2584,7 @@ func (x *RetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionSet.ProtoReflect.Descriptor instead.
 func (*RetentionSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RetentionSet) GetMaxDays() uint32 {
@@ -2561,7 +2623,7 @@ type AdminTokenIssued struct {
 
 func (x *AdminTokenIssued) Reset() {
 	*x = AdminTokenIssued{}
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2635,7 @@ func (x *AdminTokenIssued) String() string {
 func (*AdminTokenIssued) ProtoMessage() {}
 
 func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2648,7 @@ func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenIssued.ProtoReflect.Descriptor instead.
 func (*AdminTokenIssued) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AdminTokenIssued) GetName() string {
@@ -2627,7 +2689,7 @@ type AdminTokenRevoked struct {
 
 func (x *AdminTokenRevoked) Reset() {
 	*x = AdminTokenRevoked{}
-	mi := &file_config_v1_facts_proto_msgTypes[42]
+	mi := &file_config_v1_facts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +2701,7 @@ func (x *AdminTokenRevoked) String() string {
 func (*AdminTokenRevoked) ProtoMessage() {}
 
 func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[42]
+	mi := &file_config_v1_facts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +2714,7 @@ func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenRevoked.ProtoReflect.Descriptor instead.
 func (*AdminTokenRevoked) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{42}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AdminTokenRevoked) GetName() string {
@@ -2680,7 +2742,11 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\fNodeAttached\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
-	"\x03url\x18\x03 \x01(\tR\x03url\"6\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\"Q\n" +
+	"\vNodeDrained\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
+	"\x05drain\x18\x03 \x01(\bR\x05drain:\x04\xb8\xe1\x18\x02\"6\n" +
 	"\fNodeDetached\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"C\n" +
@@ -2864,69 +2930,70 @@ func file_config_v1_facts_proto_rawDescGZIP() []byte {
 	return file_config_v1_facts_proto_rawDescData
 }
 
-var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_config_v1_facts_proto_goTypes = []any{
 	(*SiteRegistered)(nil),           // 0: gatehouse.config.v1.SiteRegistered
 	(*SiteRemoved)(nil),              // 1: gatehouse.config.v1.SiteRemoved
 	(*SiteAddressed)(nil),            // 2: gatehouse.config.v1.SiteAddressed
 	(*NodeAttached)(nil),             // 3: gatehouse.config.v1.NodeAttached
-	(*NodeDetached)(nil),             // 4: gatehouse.config.v1.NodeDetached
-	(*EnforcementSwitched)(nil),      // 5: gatehouse.config.v1.EnforcementSwitched
-	(*ModeSet)(nil),                  // 6: gatehouse.config.v1.ModeSet
-	(*MethodsSet)(nil),               // 7: gatehouse.config.v1.MethodsSet
-	(*ApiPathsSet)(nil),              // 8: gatehouse.config.v1.ApiPathsSet
-	(*TokenPathsSet)(nil),            // 9: gatehouse.config.v1.TokenPathsSet
-	(*GrantSwitched)(nil),            // 10: gatehouse.config.v1.GrantSwitched
-	(*Secret)(nil),                   // 11: gatehouse.config.v1.Secret
-	(*ClientMapping)(nil),            // 12: gatehouse.config.v1.ClientMapping
-	(*Provider)(nil),                 // 13: gatehouse.config.v1.Provider
-	(*ProviderTrusted)(nil),          // 14: gatehouse.config.v1.ProviderTrusted
-	(*ProviderDistrusted)(nil),       // 15: gatehouse.config.v1.ProviderDistrusted
-	(*UpstreamDriverSet)(nil),        // 16: gatehouse.config.v1.UpstreamDriverSet
-	(*UpstreamSignedUrlSet)(nil),     // 17: gatehouse.config.v1.UpstreamSignedUrlSet
-	(*UpstreamAccountSet)(nil),       // 18: gatehouse.config.v1.UpstreamAccountSet
-	(*UpstreamAccountRemoved)(nil),   // 19: gatehouse.config.v1.UpstreamAccountRemoved
-	(*DirectorySet)(nil),             // 20: gatehouse.config.v1.DirectorySet
-	(*DirectoryCredentialSet)(nil),   // 21: gatehouse.config.v1.DirectoryCredentialSet
-	(*GroupRequirementSwitched)(nil), // 22: gatehouse.config.v1.GroupRequirementSwitched
-	(*AllowedGroupsSet)(nil),         // 23: gatehouse.config.v1.AllowedGroupsSet
-	(*ReadOnlyGroupsSet)(nil),        // 24: gatehouse.config.v1.ReadOnlyGroupsSet
-	(*TokenCreatorGroupsSet)(nil),    // 25: gatehouse.config.v1.TokenCreatorGroupsSet
-	(*TokenCreationSwitched)(nil),    // 26: gatehouse.config.v1.TokenCreationSwitched
-	(*TokenLimitsSet)(nil),           // 27: gatehouse.config.v1.TokenLimitsSet
-	(*SessionRulesSet)(nil),          // 28: gatehouse.config.v1.SessionRulesSet
-	(*IpRestrictionSwitched)(nil),    // 29: gatehouse.config.v1.IpRestrictionSwitched
-	(*IpRangeAllowed)(nil),           // 30: gatehouse.config.v1.IpRangeAllowed
-	(*IpRangeWithdrawn)(nil),         // 31: gatehouse.config.v1.IpRangeWithdrawn
-	(*ReverseProxySet)(nil),          // 32: gatehouse.config.v1.ReverseProxySet
-	(*PublicApiRestricted)(nil),      // 33: gatehouse.config.v1.PublicApiRestricted
-	(*PublicApiReleased)(nil),        // 34: gatehouse.config.v1.PublicApiReleased
-	(*ApiBypassed)(nil),              // 35: gatehouse.config.v1.ApiBypassed
-	(*ApiBypassEnded)(nil),           // 36: gatehouse.config.v1.ApiBypassEnded
-	(*RateLimitSet)(nil),             // 37: gatehouse.config.v1.RateLimitSet
-	(*StalenessSet)(nil),             // 38: gatehouse.config.v1.StalenessSet
-	(*AuditingSet)(nil),              // 39: gatehouse.config.v1.AuditingSet
-	(*RetentionSet)(nil),             // 40: gatehouse.config.v1.RetentionSet
-	(*AdminTokenIssued)(nil),         // 41: gatehouse.config.v1.AdminTokenIssued
-	(*AdminTokenRevoked)(nil),        // 42: gatehouse.config.v1.AdminTokenRevoked
-	(*durationpb.Duration)(nil),      // 43: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 44: google.protobuf.Timestamp
+	(*NodeDrained)(nil),              // 4: gatehouse.config.v1.NodeDrained
+	(*NodeDetached)(nil),             // 5: gatehouse.config.v1.NodeDetached
+	(*EnforcementSwitched)(nil),      // 6: gatehouse.config.v1.EnforcementSwitched
+	(*ModeSet)(nil),                  // 7: gatehouse.config.v1.ModeSet
+	(*MethodsSet)(nil),               // 8: gatehouse.config.v1.MethodsSet
+	(*ApiPathsSet)(nil),              // 9: gatehouse.config.v1.ApiPathsSet
+	(*TokenPathsSet)(nil),            // 10: gatehouse.config.v1.TokenPathsSet
+	(*GrantSwitched)(nil),            // 11: gatehouse.config.v1.GrantSwitched
+	(*Secret)(nil),                   // 12: gatehouse.config.v1.Secret
+	(*ClientMapping)(nil),            // 13: gatehouse.config.v1.ClientMapping
+	(*Provider)(nil),                 // 14: gatehouse.config.v1.Provider
+	(*ProviderTrusted)(nil),          // 15: gatehouse.config.v1.ProviderTrusted
+	(*ProviderDistrusted)(nil),       // 16: gatehouse.config.v1.ProviderDistrusted
+	(*UpstreamDriverSet)(nil),        // 17: gatehouse.config.v1.UpstreamDriverSet
+	(*UpstreamSignedUrlSet)(nil),     // 18: gatehouse.config.v1.UpstreamSignedUrlSet
+	(*UpstreamAccountSet)(nil),       // 19: gatehouse.config.v1.UpstreamAccountSet
+	(*UpstreamAccountRemoved)(nil),   // 20: gatehouse.config.v1.UpstreamAccountRemoved
+	(*DirectorySet)(nil),             // 21: gatehouse.config.v1.DirectorySet
+	(*DirectoryCredentialSet)(nil),   // 22: gatehouse.config.v1.DirectoryCredentialSet
+	(*GroupRequirementSwitched)(nil), // 23: gatehouse.config.v1.GroupRequirementSwitched
+	(*AllowedGroupsSet)(nil),         // 24: gatehouse.config.v1.AllowedGroupsSet
+	(*ReadOnlyGroupsSet)(nil),        // 25: gatehouse.config.v1.ReadOnlyGroupsSet
+	(*TokenCreatorGroupsSet)(nil),    // 26: gatehouse.config.v1.TokenCreatorGroupsSet
+	(*TokenCreationSwitched)(nil),    // 27: gatehouse.config.v1.TokenCreationSwitched
+	(*TokenLimitsSet)(nil),           // 28: gatehouse.config.v1.TokenLimitsSet
+	(*SessionRulesSet)(nil),          // 29: gatehouse.config.v1.SessionRulesSet
+	(*IpRestrictionSwitched)(nil),    // 30: gatehouse.config.v1.IpRestrictionSwitched
+	(*IpRangeAllowed)(nil),           // 31: gatehouse.config.v1.IpRangeAllowed
+	(*IpRangeWithdrawn)(nil),         // 32: gatehouse.config.v1.IpRangeWithdrawn
+	(*ReverseProxySet)(nil),          // 33: gatehouse.config.v1.ReverseProxySet
+	(*PublicApiRestricted)(nil),      // 34: gatehouse.config.v1.PublicApiRestricted
+	(*PublicApiReleased)(nil),        // 35: gatehouse.config.v1.PublicApiReleased
+	(*ApiBypassed)(nil),              // 36: gatehouse.config.v1.ApiBypassed
+	(*ApiBypassEnded)(nil),           // 37: gatehouse.config.v1.ApiBypassEnded
+	(*RateLimitSet)(nil),             // 38: gatehouse.config.v1.RateLimitSet
+	(*StalenessSet)(nil),             // 39: gatehouse.config.v1.StalenessSet
+	(*AuditingSet)(nil),              // 40: gatehouse.config.v1.AuditingSet
+	(*RetentionSet)(nil),             // 41: gatehouse.config.v1.RetentionSet
+	(*AdminTokenIssued)(nil),         // 42: gatehouse.config.v1.AdminTokenIssued
+	(*AdminTokenRevoked)(nil),        // 43: gatehouse.config.v1.AdminTokenRevoked
+	(*durationpb.Duration)(nil),      // 44: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
 }
 var file_config_v1_facts_proto_depIdxs = []int32{
-	11, // 0: gatehouse.config.v1.Provider.client_secret:type_name -> gatehouse.config.v1.Secret
-	12, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
-	43, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
-	43, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
-	13, // 4: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
-	11, // 5: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
-	11, // 6: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	43, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
-	11, // 8: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
-	43, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	43, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	43, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	43, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	44, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 0: gatehouse.config.v1.Provider.client_secret:type_name -> gatehouse.config.v1.Secret
+	13, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
+	44, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
+	44, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
+	14, // 4: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
+	12, // 5: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
+	12, // 6: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	12, // 8: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	44, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	44, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	44, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	45, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
 	14, // [14:14] is the sub-list for method output_type
 	14, // [14:14] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
@@ -2946,7 +3013,7 @@ func file_config_v1_facts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_config_v1_facts_proto_rawDesc), len(file_config_v1_facts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

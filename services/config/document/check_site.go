@@ -98,6 +98,9 @@ func (k *checker) nodes(path string, s *configlog.Site) {
 		}
 		urls[n.URL] = true
 	}
+	if len(s.Nodes) > 0 && !slices.ContainsFunc(s.Nodes, func(n configlog.Node) bool { return !n.Drain }) {
+		k.warn(path+".nodes", "are all drained: they go on to get calls")
+	}
 }
 
 // upstream checks how Gatehouse shows itself to the product.

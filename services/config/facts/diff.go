@@ -71,16 +71,21 @@ func (d *diff) address(a, b *configlog.Site) {
 }
 
 func (d *diff) nodes(a, b *configlog.Site) {
-	was := make(map[string]string, len(a.Nodes))
+	was := make(map[string]configlog.Node, len(a.Nodes))
 	for _, n := range a.Nodes {
-		was[n.ID] = n.URL
+		was[n.ID] = n
 		if !slices.ContainsFunc(b.Nodes, func(m configlog.Node) bool { return m.ID == n.ID }) {
 			d.add(&configv1.NodeDetached{Site: b.ID, Node: n.ID})
 		}
 	}
 	for _, n := range b.Nodes {
-		if url, there := was[n.ID]; !there || url != n.URL {
+		before, there := was[n.ID]
+		if !there || before.URL != n.URL {
 			d.add(&configv1.NodeAttached{Site: b.ID, Node: n.ID, Url: n.URL})
+			before.Drain = false // attached anew
+		}
+		if before.Drain != n.Drain {
+			d.add(&configv1.NodeDrained{Site: b.ID, Node: n.ID, Drain: n.Drain})
 		}
 	}
 }

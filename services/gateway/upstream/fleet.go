@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -74,12 +75,19 @@ func (f *Fleet) Wait() { f.watches.Wait() }
 
 // Pool is the nodes of one site in one configuration.
 type Pool struct {
-	nodes []*Node
-	turn  atomic.Uint32
+	nodes   []*Node
+	leaving []bool // beside nodes: only those whose sessions are there go to it
+	turn    atomic.Uint32
 }
 
-// NewPool gives a pool of nodes.
-func NewPool(nodes []*Node) *Pool { return &Pool{nodes: nodes} }
+// NewPool gives a pool of nodes; leaving names those that are to be emptied.
+func NewPool(nodes []*Node, leaving ...string) *Pool {
+	p := &Pool{nodes: nodes, leaving: make([]bool, len(nodes))}
+	for i, n := range nodes {
+		p.leaving[i] = slices.Contains(leaving, n.ID)
+	}
+	return p
+}
 
 // All gives every node of the pool.
 func (p *Pool) All() []*Node { return p.nodes }
@@ -97,45 +105,39 @@ type Near struct {
 	Key string
 }
 
-// Next gives the node for a call among those that are fit and were not tried; when none is, among all that were not tried,
-// because a status page may err; nil when all were tried.
+// Next gives the node for a call among those that were not tried; nil when all were. A node that is fit and has the call's
+// session comes first, then those that are fit by turn or key, then those that are being emptied, or have come back just
+// now and have their share already, and at last those that are not fit, because a status page may err.
 func (p *Pool) Next(near Near, tried []*Node) *Node {
 	n := uint32(len(p.nodes)) //nolint:gosec // a site has few nodes
 	if n == 0 {
 		return nil
 	}
-	start := uint32(0)
+	start := p.turn.Load()
 	if near.Key == "" {
 		start = p.turn.Add(1)
 	}
-	var first, second *Node
+	var first, second, third *Node
 	var best uint64
-	for i := range n {
-		node := p.nodes[(start+i)%n]
+	for k := range n {
+		i := (start + k) % n
+		node := p.nodes[i]
+		score := weight(near.Key, node.ID)
 		switch {
 		case slices.Contains(tried, node):
-			continue
 		case !node.fit():
-			if second == nil {
-				second = node
-			}
-			continue
+			third = cmp.Or(third, node)
 		case node.ID == near.ID:
 			return node
+		case p.leaving[i] || node.holdsBack(near.Key, start, score):
+			second = cmp.Or(second, node)
 		case near.Key == "":
-			if first == nil {
-				first = node
-			}
-		default:
-			if score := weight(near.Key, node.ID); first == nil || score > best {
-				first, best = node, score
-			}
+			first = cmp.Or(first, node)
+		case first == nil || score > best:
+			first, best = node, score
 		}
 	}
-	if first != nil {
-		return first
-	}
-	return second
+	return cmp.Or(first, second, third)
 }
 
 // weight is rendezvous hashing's: each key has its own order of the nodes, so one that goes moves only its own keys. FNV-1a,

@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 func poolOf(t *testing.T, n int) *Pool {
@@ -79,5 +80,79 @@ func TestNextAllocatesNothing(t *testing.T) {
 	p := poolOf(t, 3)
 	if n := testing.AllocsPerRun(100, func() { p.Next(Near{Key: "0123456789abcdef"}, nil) }); n > 0 {
 		t.Errorf("%.0f allocations", n)
+	}
+}
+
+// TestANodeThatIsEmptied gets the calls of its sessions, and no other while another node can take them.
+func TestANodeThatIsEmptied(t *testing.T) {
+	t.Parallel()
+	nodes := poolOf(t, 3).nodes
+	p := NewPool(nodes, "n2")
+	for i := range 300 {
+		if p.Next(Near{Key: fmt.Sprint(i)}, nil).ID == "n2" || p.Next(Near{}, nil).ID == "n2" {
+			t.Fatal("a new call went there")
+		}
+	}
+	if id := p.Next(Near{ID: "n2"}, nil).ID; id != "n2" {
+		t.Errorf("its session went to %s", id)
+	}
+	nodes[0].note(Health{State: Away})
+	if n := p.Next(Near{}, []*Node{nodes[2]}); n == nil || n.ID != "n2" {
+		t.Errorf("%v, though n2 is the only one left that is fit", n)
+	}
+}
+
+// TestANodeThatComesBack gets a share that grows; a key that has come to it stays.
+func TestANodeThatComesBack(t *testing.T) {
+	t.Parallel()
+	const keys = 2000
+	p := poolOf(t, 2)
+	for _, n := range p.nodes {
+		n.settings.SlowStart = time.Hour
+	}
+	n2 := p.nodes[1]
+	share := func(since time.Duration) (byKey, byTurn int, have map[string]bool) {
+		n2.backAt.Store(time.Now().Add(-since).UnixNano())
+		have = map[string]bool{}
+		for i := range keys {
+			key := fmt.Sprintf("%08x", i)
+			if p.Next(Near{Key: key}, nil) == n2 {
+				byKey, have[key] = byKey+1, true
+			}
+			if p.Next(Near{}, nil) == n2 {
+				byTurn++
+			}
+		}
+		return byKey, byTurn, have
+	}
+	n2.note(Health{State: Running})
+	if n2.backAt.Load() != 0 {
+		t.Error("a node that was never away comes back")
+	}
+	n2.note(Health{State: Away})
+	n2.note(Health{State: Running})
+	if n2.backAt.Load() == 0 {
+		t.Error("a node that was away does not")
+	}
+	last := map[string]bool{}
+	for _, c := range []struct {
+		since    time.Duration
+		from, to int // in a hundred of its half
+	}{{0, 5, 15}, {30 * time.Minute, 40, 60}, {54 * time.Minute, 80, 97}, {time.Hour, 93, 107}} {
+		byKey, byTurn, have := share(c.since)
+		for _, n := range []int{byKey, byTurn} {
+			if n < keys/2*c.from/100 || n > keys/2*c.to/100 {
+				t.Errorf("after %v: %d by key and %d by turn of %d", c.since, byKey, byTurn, keys)
+			}
+		}
+		for key := range last {
+			if !have[key] {
+				t.Fatalf("after %v: %s went away again", c.since, key)
+			}
+		}
+		last = have
+	}
+	if p.Next(Near{ID: "n2"}, nil) != n2 {
+		t.Error("its session went elsewhere")
 	}
 }

@@ -44,10 +44,34 @@ func (n *Node) Unreachable(err error) {
 
 func (n *Node) note(h Health) {
 	h.Since = time.Now()
-	if old := n.health.Load(); old.State == h.State {
+	switch old := n.health.Load(); {
+	case old.State == h.State:
 		h.Since = old.Since
+	case h.State == Running && old.State != Unknown:
+		n.backAt.Store(h.Since.UnixNano())
 	}
 	n.health.Store(&h)
+}
+
+// holdsBack tells whether a node that has come back lets a call go elsewhere: its caches are cold, and the calls that
+// waited for it would all come at once. Its share grows from a tenth to all over the settings' SlowStart; a key that has
+// come to it stays. score is the key's with this node.
+func (n *Node) holdsBack(key string, turn uint32, score uint64) bool {
+	back := n.backAt.Load()
+	if back == 0 {
+		return false
+	}
+	since := time.Now().UnixNano() - back
+	over := n.settings.SlowStart.Nanoseconds()
+	if since >= over {
+		n.backAt.CompareAndSwap(back, 0)
+		return false
+	}
+	share := max(since*100/over, 10)
+	if key == "" {
+		return int64(turn*2654435761>>16%100) >= share // turns, well mixed
+	}
+	return int64(score>>17%100) >= share
 }
 
 // watch asks the node for its health until ctx ends.

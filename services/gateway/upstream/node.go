@@ -29,6 +29,8 @@ type Settings struct {
 	MaxIdle int
 	// CheckEvery is how often a node is asked for its health; default 5 s.
 	CheckEvery time.Duration
+	// SlowStart is how long a node that has come back takes to get its whole share of calls again; default 30 s.
+	SlowStart time.Duration
 	// TLS is what https nodes are spoken to with; nil: the system's roots.
 	TLS *tls.Config
 }
@@ -44,6 +46,7 @@ func (s Settings) withDefaults() Settings {
 	fill(&s.ContinueTimeout, time.Second)
 	fill(&s.IdleTimeout, 15*time.Second)
 	fill(&s.CheckEvery, 5*time.Second)
+	fill(&s.SlowStart, 30*time.Second)
 	if s.MaxIdle == 0 {
 		s.MaxIdle = 256
 	}
@@ -59,6 +62,7 @@ type Node struct {
 	settings Settings
 	status   string // path of the health check
 	health   atomic.Pointer[Health]
+	backAt   atomic.Int64 // unix nanoseconds: it runs again since; 0: it has its whole share
 
 	mu   sync.Mutex
 	idle []*conn // the last used last
@@ -98,22 +102,29 @@ func newNode(id, rawURL, status string, s Settings) (*Node, error) {
 // Do sends a call and gives the node's reply. Errors: *UnreachableError, *TimeoutError, or ctx's cause.
 func (n *Node) Do(ctx context.Context, r *Request) (*Response, error) {
 	for {
-		c, err := n.checkout(ctx, repeatable(r))
+		c, err := n.checkout(ctx, r.repeatable())
 		if err != nil {
 			return nil, err
 		}
 		used := c.used
 		resp, err := c.exchange(ctx, r)
-		if err != nil && used && repeatable(r) && errors.Is(err, errUnanswered) && ctx.Err() == nil {
+		if err != nil && used && r.repeatable() && errors.Is(err, errUnanswered) && ctx.Err() == nil {
 			continue // the node had closed a kept connection; each round uses one up
 		}
 		return resp, err
 	}
 }
 
-// repeatable tells whether a call may reach the node twice: it changes nothing by RFC 9110 §9.2.2, and there
-// is no body that was already taken from the client.
-func repeatable(r *Request) bool {
+// Elsewhere tells whether a call may be sent to another node after an error of Do: the node has not seen it, or the call
+// may reach a node twice.
+func (r *Request) Elsewhere(err error) bool {
+	var gone *UnreachableError
+	return errors.As(err, &gone) && (!gone.Sent || r.repeatable())
+}
+
+// repeatable tells whether a call may reach a node twice: it changes nothing by RFC 9110 §9.2.2, and there is no body that
+// was already taken from the client.
+func (r *Request) repeatable() bool {
 	if r.Body != nil {
 		return false
 	}
