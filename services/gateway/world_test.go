@@ -38,6 +38,10 @@ func TestMain(m *testing.M) {
 		worldProcess()
 		return
 	}
+	if settings := os.Getenv(gatewayRole); settings != "" { //nolint:forbidigo // as above
+		gatewayProcess(settings)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

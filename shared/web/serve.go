@@ -43,6 +43,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, s S
 	server := &http.Server{
 		Handler: handler, DisableGeneralOptionsHandler: true, ReadHeaderTimeout: s.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: s.MaxHeaderBytes,
 	}
+	server.HTTP2 = &http.HTTP2Config{MaxReadFrameSize: 16 << 10}
 	if s.Log != nil {
 		server.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelWarn)
 	}
