@@ -20,7 +20,7 @@ import (
 // directory has the site look up groups at its product, as carol.
 func (w *world) directory(maxAge time.Duration, rules ...proto.Message) []proto.Message {
 	return append([]proto.Message{
-		&configv1.UpstreamAccountSet{Site: "jira", Account: "carol", Credential: w.seal(secret.Both, w.lab.Jira.PAT("carol"))},
+		&configv1.UpstreamAccountSet{Site: "jira", Account: "carol", Credential: w.seal(secret.Both, w.product.PAT("carol"))},
 		&configv1.DirectorySet{Site: "jira", Source: "product", Account: "carol", MaxAge: durationpb.New(maxAge)},
 	}, rules...)
 }

@@ -16,7 +16,8 @@ func policyRows() []policyRow {
 	rows := pathRows()
 	rows = append(rows, openRows()...)
 	rows = append(rows, credentialRows()...)
-	return append(rows, userRows()...)
+	rows = append(rows, userRows()...)
+	return append(rows, productRows()...)
 }
 
 // pathRows are rows 0 to 3.
@@ -304,6 +305,60 @@ func userRows() []policyRow {
 				{"a member", "GET /rest/lab/1/echo", "Authorization: Bearer {pat alice}", 200, "allow", "allowed", "alice", ""},
 				{"an ambiguous path", "GET /rest%2flab/1/echo", "", 400, "deny", "path_ambiguous", "", ""},
 				{"two credentials", "GET /rest/lab/1/echo", "Authorization: Bearer a|Authorization: Bearer b", 400, "deny", "credential_malformed", "", ""},
+			},
+		},
+	}
+}
+
+// productRows are what the other products do differently.
+func productRows() []policyRow {
+	rules := func(w *world) []proto.Message {
+		return w.directory(time.Hour, append(allowing("developers", "automation"), readOnly("read-only"),
+			&configv1.PublicApiRestricted{Site: "jira", Pattern: "/rest/lab/1/echo"}, &configv1.SessionRulesSet{Site: "jira", Groups: true})...)
+	}
+	const given = "public_restricted: [/rest/lab/1/echo], groups: {require: true, allowed: [developers, automation], read_only: [read-only]}, sessions: {groups: true}"
+	return []policyRow{
+		{
+			number: "all", title: "Confluence", product: "confluence", given: given, facts: rules,
+			decisions: []decision{
+				{"a page", "GET /dashboard.action", "", 200, "pass", "not_api", "", ""},
+				{"the log-in", "GET /login.action", "", 200, "pass", "not_api", "", ""},
+				{"Jira's log-in is no page of its own, but none of the API either", "GET /login.jsp", "", 404, "pass", "not_api", "", ""},
+				{"nobody", "GET /rest/lab/1/echo", "", 401, "deny", "authentication_required", "", ""},
+				{"where it is open", "GET /rest/api/user/current", "", 200, "pass", "anonymous", "", ""},
+				{"token", "GET /rest/api/user/current", "Authorization: Bearer {token}", 200, "allow", "allowed", "svc-api", ""},
+				{"PAT", "GET /rest/api/user/current", "Authorization: Bearer {pat alice}", 200, "allow", "allowed", "alice", ""},
+				{"password", "GET /rest/api/user/current", "Authorization: {basic alice}", 200, "allow", "allowed", "alice", ""},
+				{"no member", "GET /rest/api/user/current", "Authorization: {basic carol}", 403, "deny", "group_denied", "carol", ""},
+				{"read-only", "POST /rest/api/content", "Authorization: {basic bob}|Content-Type: application/json|Content-Length: 0", 403, "deny", "read_only", "bob", ""},
+				{"a POST that reads", "POST /rest/api/contentbody/convert/view", "Authorization: {basic bob}|Content-Type: application/json|Content-Length: 0", 404, "allow", "allowed", "bob", ""},
+				{"a page that takes orders", "GET /pages/doremovepage.action?pageId=1", "Authorization: {basic bob}", 403, "deny", "read_only", "bob", ""},
+				{"a session", "GET /rest/lab/1/echo", "Cookie: {session alice}", 200, "pass", "browser", "alice", ""},
+				{"a session of who only reads", "POST /rest/lab/1/echo", "Cookie: {session bob}", 403, "deny", "read_only", "bob", ""},
+				{"a token on a page", "GET /dashboard.action", "Authorization: Bearer {token}", 403, "deny", "path_not_for_tokens", "svc-api", ""},
+				{"a token for a file", "GET /download/attachments/1/x.txt", "Authorization: Bearer {token}", 404, "allow", "allowed", "svc-api", ""},
+			},
+		},
+		{
+			number: "all", title: "Bitbucket", product: "bitbucket", given: given, facts: rules,
+			decisions: []decision{
+				{"a page", "GET /dashboard", "", 200, "pass", "not_api", "", ""},
+				{"the log-in", "GET /login", "", 200, "pass", "not_api", "", ""},
+				{"nobody", "GET /rest/lab/1/echo", "", 401, "deny", "authentication_required", "", ""},
+				{"token", "GET /rest/lab/1/echo", "Authorization: Bearer {token}", 200, "allow", "allowed", "svc-api", ""},
+				{"PAT", "GET /rest/lab/1/echo", "Authorization: Bearer {pat alice}", 200, "allow", "allowed", "alice", ""},
+				{"a PAT nobody has", "GET /rest/lab/1/echo", "Authorization: Bearer BBDC-MDM0MjM5NDc2MDxxxxxxxxxxxxxxxxxxxxx", 401, "deny", "credential_refused", "", ""},
+				{"a PAT of Jira's shape is a provider's token here", "GET /rest/lab/1/echo", "Authorization: Bearer {pat confluence alice}", 401, "deny", "token_inactive", "", ""},
+				{"password", "GET /rest/lab/1/echo", "Authorization: {basic alice}", 200, "allow", "allowed", "alice", ""},
+				{"no member", "GET /rest/lab/1/echo", "Authorization: {basic carol}", 403, "deny", "group_denied", "carol", ""},
+				{"read-only", "POST /rest/lab/1/echo", "Authorization: {basic bob}", 403, "deny", "read_only", "bob", ""},
+				{"who only reads may fetch", "POST /scm/PROJ/repo.git/git-upload-pack", "Authorization: {basic bob}|Content-Length: 0", 200, "allow", "allowed", "bob", ""},
+				{"and not push", "POST /scm/PROJ/repo.git/git-receive-pack", "Authorization: {basic bob}|Content-Length: 0", 403, "deny", "read_only", "bob", ""},
+				{"a token may", "POST /scm/PROJ/repo.git/git-receive-pack", "Authorization: Bearer {token}|Content-Length: 0", 200, "allow", "allowed", "svc-api", ""},
+				{"a session", "GET /rest/lab/1/echo", "Cookie: {session alice}", 200, "pass", "browser", "alice", ""},
+				{"a session of who only reads", "POST /rest/lab/1/echo", "Cookie: {session bob}", 403, "deny", "read_only", "bob", ""},
+				{"Jira's cookie is none", "GET /rest/lab/1/echo", "Cookie: JSESSIONID=1", 401, "deny", "authentication_required", "", ""},
+				{"a token on a page", "GET /dashboard", "Authorization: Bearer {token}", 403, "deny", "path_not_for_tokens", "svc-api", ""},
 			},
 		},
 	}

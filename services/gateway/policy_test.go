@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write docs/reference/decisions.md and p
 // and printed as docs/reference/decisions.md.
 type policyRow struct {
 	number, title string
+	product       string // default jira
 	given         string // the configuration in words, beside what every table has
 	facts         func(*world) []proto.Message
 	decisions     []decision
@@ -48,6 +49,12 @@ func TestPolicy(t *testing.T) {
 		t.Run(row.number+" "+row.title, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			switch row.product {
+			case "confluence":
+				w.product = w.lab.Confluence
+			case "bitbucket":
+				w.product = w.lab.Bitbucket
+			}
 			facts := []proto.Message{&configv1.AuditingSet{Site: "jira", Enabled: true, Pages: true, Sync: "group", WhenUnavailable: "deny"}}
 			if row.facts != nil {
 				facts = append(facts, row.facts(w)...)
@@ -129,7 +136,7 @@ func (w *world) fill(text string) string {
 			if len(f) == 3 {
 				return w.lab.Confluence.PAT(f[2])
 			}
-			return w.lab.Jira.PAT(f[1])
+			return w.product.PAT(f[1])
 		case "basic":
 			if len(f) == 3 {
 				return basic(f[1], f[2])
@@ -144,11 +151,13 @@ func (w *world) fill(text string) string {
 	})
 }
 
+var logins = map[string]string{"jira": "/login.jsp", "confluence": "/dologin.action", "bitbucket": "/login"}
+
 // signIn gives the cookies of a session at the first node.
 func (w *world) signIn(user string) string {
 	w.t.Helper()
 	form := strings.NewReader("os_username=" + user + "&os_password=" + user + "-password")
-	resp, body := do(w.t, request(w.t, http.MethodPost, w.lab.Jira.Nodes()[0].URL()+"/login.jsp", form, "Content-Type", "application/x-www-form-urlencoded"))
+	resp, body := do(w.t, request(w.t, http.MethodPost, w.product.Nodes()[0].URL()+logins[w.kind()], form, "Content-Type", "application/x-www-form-urlencoded"))
 	var all []string
 	for _, c := range resp.Cookies() {
 		all = append(all, c.Name+"="+c.Value)
@@ -173,6 +182,9 @@ table says otherwise. *token* is an access token of a client; users are those of
 `)
 	for _, row := range policyRows() {
 		fmt.Fprintf(&out, "\n## %s · %s\n\n", row.number, row.title)
+		if row.product != "" {
+			fmt.Fprintf(&out, "In front of %s. ", row.product)
+		}
 		if row.given != "" {
 			fmt.Fprintf(&out, "With `%s`:\n\n", row.given)
 		}

@@ -55,7 +55,9 @@ type world struct {
 	t    testing.TB
 	nats *testkit.NATS
 	lab  *lab.Lab
-	keys string
+	// product is the one that site is in front of.
+	product *lab.Product
+	keys    string
 
 	log   *eventlog.Log
 	at    eventlog.State
@@ -76,7 +78,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close(context.Background()) })
-	w.lab = l
+	w.lab, w.product = l, l.Jira
 	js := w.nats.JetStream(t, topology.Config)
 	w.log = eventlog.New(js, topology.ConfigLog(), eventlog.Options{})
 	if w.seals, err = secret.NewSealer(js, w.keys); err != nil {
@@ -135,25 +137,36 @@ func (w *world) seal(owner secret.Owner, value string) *configv1.Secret {
 	return &configv1.Secret{Ref: ref, Version: 1, Fingerprint: ref}
 }
 
-// site registers the lab's Jira as a site that enforces, with the lab's provider and the account svc-api.
+// site registers the lab's Jira, or another of its products, as a site that enforces, with the lab's provider and the account svc-api.
 func (w *world) site() []proto.Message {
 	const id = "jira"
 	facts := []proto.Message{
-		&configv1.SiteRegistered{Site: id, Product: "jira"},
+		&configv1.SiteRegistered{Site: id, Product: w.kind()},
 		&configv1.SiteAddressed{Site: id, BaseUrl: "https://jira.example.com"},
 		&configv1.EnforcementSwitched{Site: id, Enabled: true},
 		&configv1.MethodsSet{Site: id, Basic: true, Oauth: true, Pat: true, ApiTokens: true, Links: true},
 		&configv1.GrantSwitched{Site: id, Grant: "client_credentials"},
 		&configv1.ProviderTrusted{Site: id, Provider: w.provider()},
 		&configv1.UpstreamDriverSet{Site: id, Driver: "pat"},
-		&configv1.UpstreamAccountSet{Site: id, Account: "svc-api", Credential: w.seal(secret.Gateway, w.lab.Jira.PAT("svc-api"))},
+		&configv1.UpstreamAccountSet{Site: id, Account: "svc-api", Credential: w.seal(secret.Gateway, w.product.PAT("svc-api"))},
 		&configv1.StalenessSet{Site: id, Max: durationpb.New(5 * time.Minute)},
 		&configv1.AuditingSet{Site: id, Enabled: true, Sync: "group", WhenUnavailable: "deny"},
 	}
-	for _, n := range w.lab.Jira.Nodes() {
+	for _, n := range w.product.Nodes() {
 		facts = append(facts, &configv1.NodeAttached{Site: id, Node: n.ID(), Url: n.URL()})
 	}
 	return facts
+}
+
+func (w *world) kind() string {
+	switch w.product {
+	case w.lab.Confluence:
+		return "confluence"
+	case w.lab.Bitbucket:
+		return "bitbucket"
+	default:
+		return "jira"
+	}
 }
 
 // siteOn is site in front of one node that is none of the lab's.

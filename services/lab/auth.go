@@ -52,7 +52,7 @@ func (n *Node) authenticate(r *http.Request) (identity, *denial) {
 			return identity{account: a, method: "pat"}, nil
 		}
 	}
-	for _, cookie := range r.CookiesNamed(sessionCookie) {
+	for _, cookie := range r.CookiesNamed(p.cookie) {
 		if a, ok := n.sessionOf(cookie.Value); ok {
 			return identity{account: a, method: "session", sessionID: cookie.Value}, nil
 		}
@@ -83,7 +83,7 @@ func (n *Node) sessionOf(id string) (account, bool) {
 // stampIdentity writes the headers every reply of a product carries.
 func (n *Node) stampIdentity(w http.ResponseWriter, id identity) {
 	h := w.Header()
-	if !n.product.nameless.Load() {
+	if !n.product.nameless.Load() && (n.product.kind != "bitbucket" || !id.anonymous()) {
 		name := "anonymous"
 		if !id.anonymous() {
 			name = url.PathEscape(id.name)
@@ -104,7 +104,7 @@ func (n *Node) stampIdentity(w http.ResponseWriter, id identity) {
 
 func (n *Node) setSession(w http.ResponseWriter, id string) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // plain http on loopback, as a node behind a gateway
-		Name: sessionCookie, Value: id, Path: n.product.contextPath + "/", HttpOnly: true,
+		Name: n.product.cookie, Value: id, Path: n.product.contextPath + "/", HttpOnly: true,
 	})
 }
 

@@ -1,6 +1,6 @@
 // Package lab is what a demo and the tests stand in front of: an OAuth 2.0
 // provider, a Jira-shaped product with two nodes and a Confluence-shaped one with
-// one node, in one process and in memory. It promises to answer as the products
+// one node, and in tests a Bitbucket-shaped one, in one process and in memory. It promises to answer as the products
 // do where a gateway could be fooled: how a path is read (path.go), whom a
 // credential makes the caller (auth.go), which headers and error bodies come back
 // (docs/reference, Atlassian). It is no product: nothing outlives the process

@@ -41,7 +41,7 @@ func (j *jira) restLogin(w http.ResponseWriter, r *http.Request, c call) {
 	switch result {
 	case loginOK:
 		writeJSON(w, http.StatusOK, map[string]any{
-			"session":   map[string]string{"name": sessionCookie, "value": c.node.openSession(w, a)},
+			"session":   map[string]string{"name": j.cookie, "value": c.node.openSession(w, a)},
 			"loginInfo": loginInfo(),
 		})
 	case loginDenied:

@@ -12,6 +12,7 @@ type Settings struct {
 	ProviderListen        string   // host:port of the OAuth provider
 	JiraListen            []string // host:port of every Jira node; their ids are n1, n2, ...
 	ConfluenceListen      string   // host:port of the one Confluence node
+	BitbucketListen       string   // host:port of the one Bitbucket node; empty: none
 	JiraContextPath       string   // "" or "/jira"
 	ConfluenceContextPath string   // "" or "/wiki"
 }
@@ -36,14 +37,16 @@ func Free(providerListen string) Settings {
 		ProviderListen:   providerListen,
 		JiraListen:       []string{free, free},
 		ConfluenceListen: free,
+		BitbucketListen:  free,
 	}
 }
 
-// Lab is a running provider and two running products.
+// Lab is a running provider and running products.
 type Lab struct {
 	Provider   *Provider
 	Jira       *Product
 	Confluence *Product
+	Bitbucket  *Product // without a node unless one was asked for
 }
 
 // Start listens, serves and returns; ctx bounds the start only. What could not
@@ -55,6 +58,7 @@ func Start(ctx context.Context, log *slog.Logger, s Settings) (*Lab, error) {
 	l := &Lab{
 		Jira:       newJira(log, s.JiraContextPath),
 		Confluence: newConfluence(log, s.ConfluenceContextPath),
+		Bitbucket:  newBitbucket(log),
 	}
 	if err := l.start(ctx, log, s); err != nil {
 		return nil, errors.Join(err, l.Close(ctx))
@@ -79,6 +83,11 @@ func (l *Lab) start(ctx context.Context, log *slog.Logger, s Settings) error {
 	if err := l.Confluence.addNode(ctx, s.ConfluenceListen); err != nil {
 		return fmt.Errorf("lab confluence: %w", err)
 	}
+	if s.BitbucketListen != "" {
+		if err := l.Bitbucket.addNode(ctx, s.BitbucketListen); err != nil {
+			return fmt.Errorf("lab bitbucket: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -89,7 +98,7 @@ func (l *Lab) Close(ctx context.Context) error {
 	if l.Provider != nil {
 		errs = append(errs, l.Provider.srv.drain(ctx))
 	}
-	for _, p := range []*Product{l.Jira, l.Confluence} {
+	for _, p := range []*Product{l.Jira, l.Confluence, l.Bitbucket} {
 		for _, n := range p.Nodes() {
 			errs = append(errs, n.srv.drain(ctx))
 		}

@@ -123,7 +123,9 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		containerError(w, http.StatusNotFound, "Not Found")
 		return
 	}
-	path = resourcePath(path)
+	if n.product.kind != "bitbucket" {
+		path = resourcePath(path)
+	}
 	if path == "/status" {
 		n.status(w)
 		return

@@ -44,7 +44,15 @@ func rawPAT(seed [32]byte) string {
 
 // fixedPAT is the same for a product and a user in every lab there will ever be.
 func fixedPAT(product, user string) string {
-	return rawPAT(sha256.Sum256([]byte("gatehouse-lab\x00" + product + "\x00" + user)))
+	return shaped(product, sha256.Sum256([]byte("gatehouse-lab\x00"+product+"\x00"+user)))
+}
+
+// shaped gives a token the shape of a product's.
+func shaped(product string, seed [32]byte) string {
+	if product == "bitbucket" {
+		return "BBDC-" + base64.StdEncoding.EncodeToString(seed[:])
+	}
+	return rawPAT(seed)
 }
 
 // add makes a token known; raw may be "" for a random one.
@@ -52,7 +60,7 @@ func (s *patStore) add(raw, name, user string, lifetime time.Duration) pat {
 	if raw == "" {
 		var seed [32]byte
 		_, _ = rand.Read(seed[:]) // never fails, crypto/rand.Read
-		raw = rawPAT(seed)
+		raw = shaped(s.product, seed)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

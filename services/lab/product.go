@@ -15,9 +15,10 @@ import (
 // Product is one Jira or Confluence: nodes that share users, tokens, sessions and
 // content. Its methods are controls for tests; all may be used while it serves.
 type Product struct {
-	kind        string // "jira" or "confluence"
+	kind        string // "jira", "confluence" or "bitbucket"
 	contextPath string
 	loginPath   string
+	cookie      string // of a session
 	log         *slog.Logger
 
 	users   *directory
@@ -42,7 +43,7 @@ type Product struct {
 
 func newProduct(log *slog.Logger, kind, contextPath, loginPath, everybody string) *Product {
 	p := &Product{
-		kind: kind, contextPath: strings.TrimSuffix(contextPath, "/"), loginPath: loginPath,
+		kind: kind, contextPath: strings.TrimSuffix(contextPath, "/"), loginPath: loginPath, cookie: "JSESSIONID",
 		log:       log.With(slog.String("product", kind)),
 		users:     newDirectory(everybody),
 		pats:      newPATStore(kind),

@@ -7,8 +7,6 @@ import (
 	"sync"
 )
 
-const sessionCookie = "JSESSIONID"
-
 // session is who a cookie stands for, and the node that made it.
 type session struct{ user, node string }
 

@@ -65,9 +65,11 @@ func TestJiraJSThroughTheGateway(t *testing.T) {
 	if err != nil {
 		t.Fatalf("npm packages: %v", err)
 	}
-	for user, token := range map[string]string{"svc-api": r.token(), "alice": r.Lab.Jira.PAT("alice")} {
+	for user, credential := range map[string]string{
+		"svc-api": "TOKEN=" + r.token(), "alice": "TOKEN=" + r.Lab.Jira.PAT("alice"), "bob": "PASSWORD=bob-password",
+	} {
 		cmd := exec.CommandContext(t.Context(), "node", filepath.Join(strings.TrimSpace(string(out)), "check.mjs"))
-		cmd.Env = append(os.Environ(), "HOST=http://"+r.Gateway.String(), "TOKEN="+token, "EXPECT_USER="+user) //nolint:forbidigo // node needs PATH and HOME
+		cmd.Env = append(os.Environ(), "HOST=http://"+r.Gateway.String(), credential, "EXPECT_USER="+user) //nolint:forbidigo // node needs PATH and HOME
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", user, err, text)
 		}
@@ -80,8 +82,8 @@ func TestConfluenceGoAPIThroughTheGateway(t *testing.T) {
 	// The site is found by its host: a client is told the host's address, as a name server would.
 	_, port, _ := strings.Cut(r.Gateway.String(), ":")
 	base := "http://confluence.localhost:" + port + "/rest/api"
-	for user, token := range map[string]string{"svc-api": r.token(), "alice": r.Lab.Confluence.PAT("alice")} {
-		api, err := goconfluence.NewAPI(base, "", token)
+	for user, shown := range map[string][2]string{"svc-api": {"", r.token()}, "alice": {"", r.Lab.Confluence.PAT("alice")}, "bob": {"bob", "bob-password"}} {
+		api, err := goconfluence.NewAPI(base, shown[0], shown[1])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,10 +1,12 @@
-// Drives Jira through Gatehouse with jira.js as a user of that library would: HOST and TOKEN come from the environment.
+// Drives Jira through Gatehouse with jira.js as a user of that library would: HOST, and TOKEN or PASSWORD, come from the environment.
 import assert from 'node:assert/strict';
 import { Version2Client } from 'jira.js';
 
 const client = new Version2Client({
   host: process.env.HOST,
-  authentication: { oauth2: { accessToken: process.env.TOKEN } },
+  authentication: process.env.PASSWORD
+    ? { basic: { email: process.env.EXPECT_USER, apiToken: process.env.PASSWORD } }
+    : { oauth2: { accessToken: process.env.TOKEN } },
 });
 
 const me = await client.myself.getCurrentUser();
