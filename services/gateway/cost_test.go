@@ -19,10 +19,13 @@ import (
 	"testing"
 	"time"
 
+	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway"
 )
@@ -50,7 +53,12 @@ func worldProcess() {
 		node := startNode(b)
 		facts := w.site()
 		facts = facts[:len(facts)-len(w.lab.Jira.Nodes())]
-		seq := w.commit(append(facts, attach(node))...)
+		facts = append(
+			facts, attach(node), readOnly("read-only"), // the node says of svc-api that it is in no group
+			&configv1.UpstreamAccountSet{Site: "jira", Account: "svc-api", Credential: w.seal(secret.Both, w.lab.Jira.PAT("svc-api"))},
+			&configv1.DirectorySet{Site: "jira", Source: "product", Account: "svc-api", MaxAge: durationpb.New(time.Hour)},
+		)
+		seq := w.commit(facts...)
 		_ = json.NewEncoder(os.Stdout).Encode(outside{
 			NATS: w.nats.Remote(topology.Gateway), Keys: w.keys, Node: node, Token: w.token(), Seq: seq,
 		})
