@@ -130,14 +130,14 @@ func TestLargeAnswersCountForMore(t *testing.T) {
 func TestACallThatEndedMeanwhileIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	p := &provider{maxTTL: time.Hour, ask: &endpoint{breaker: newTestBreaker(), gate: newGate(1)}}
-	a := &asker{answers: newTestAnswers(t, 100), life: &life{ctx: t.Context()}} // no client to call with
+	a := &asker{answers: newTestAnswers(t, 100), keys: newKeyer(), counters: newCounters(), flights: flights[*answer]{life: &life{ctx: t.Context()}}} // no client to call with
 	known := &answer{facts: facts{active: true}, at: time.Now()}
 	a.answers.keep(key{1}, p, known, known.at)
 	if got, err := a.shared(t.Context(), p, key{1}, "token"); got != known || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	a.life.end()
-	if _, err := a.shared(t.Context(), p, key{1}, "token"); err == nil {
+	a.flights.life.end()
+	if _, err := a.ask(t.Context(), p, "another"); err == nil {
 		t.Error("a call began after the end")
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/singleflight"
 )
 
 // asker asks providers about tokens: from the cache, else once for all who ask the same at the same time.
@@ -19,8 +18,7 @@ type asker struct {
 	timeout  time.Duration
 	keys     *keyer
 	answers  *answers
-	flights  singleflight.Group
-	life     *life
+	flights  flights[*answer]
 	log      *slog.Logger
 	tracer   trace.Tracer
 	counters *counters
@@ -37,14 +35,7 @@ func (a *asker) ask(ctx context.Context, p *provider, token string) (*answer, er
 		return found, nil
 	}
 	a.counters.looked("introspect", false)
-	flight := a.flights.DoChan(string(k[:]), func() (any, error) { return a.shared(ctx, p, k, token) })
-	select {
-	case r := <-flight:
-		found, _ := r.Val.(*answer)
-		return found, r.Err
-	case <-ctx.Done():
-		return nil, fault.Wrap(fault.Unavailable, "provider "+p.id+" has not answered yet", ctx.Err())
-	}
+	return a.flights.do(ctx, k, "provider "+p.id+" has not answered yet", func(ctx context.Context) (*answer, error) { return a.shared(ctx, p, k, token) })
 }
 
 // cached gives what is known of a token without asking, or nil.
@@ -61,16 +52,11 @@ func (a *asker) key(p *provider, token string) key {
 	return a.keys.of(p.ask.site, p.ask.provider, p.ask.revision, token)
 }
 
-// shared is the one call of all who ask now. It does not end with the caller who happened to be first.
-func (a *asker) shared(first context.Context, p *provider, k key, token string) (*answer, error) {
-	if !a.life.begin() {
-		return nil, fault.New(fault.Unavailable, "this service is ending")
-	}
-	defer a.life.done()
+// shared is the one call of all who ask now.
+func (a *asker) shared(ctx context.Context, p *provider, k key, token string) (*answer, error) {
 	if found := a.answers.lookup(k, p, time.Now()); found != nil {
 		return found, nil // a call that ended between our look and now
 	}
-	ctx := trace.ContextWithSpan(a.life.ctx, trace.SpanFromContext(first))
 	found, err := a.admitted(ctx, p, k, token)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -39,8 +38,7 @@ type memberships struct {
 	keys           *keyer
 	active, others *otter.Cache[key, *membership]
 	otherTTL       time.Duration
-	flights        singleflight.Group
-	life           *life
+	flights        flights[*membership]
 	log            *slog.Logger
 	tracer         trace.Tracer
 	counters       *counters
@@ -105,22 +103,16 @@ func (m *memberships) groups(ctx context.Context, r *identityv1.GroupsRequest) (
 func (m *memberships) ask(ctx context.Context, d *directory, user string) (*membership, error) {
 	k := m.keys.of("groups", d.ask.site, d.ask.revision, strings.ToLower(user))
 	now := time.Now()
+	look := func(ctx context.Context) (*membership, error) { return m.shared(ctx, d, user, k) }
 	if found := m.lookup(k, d, now); found != nil {
 		m.counters.looked("groups", true)
 		if found.due(d, now) {
-			m.flights.DoChan(string(k[:]), func() (any, error) { return m.shared(ctx, d, user, k) })
+			m.flights.start(ctx, k, look)
 		}
 		return found, nil
 	}
 	m.counters.looked("groups", false)
-	flight := m.flights.DoChan(string(k[:]), func() (any, error) { return m.shared(ctx, d, user, k) })
-	select {
-	case r := <-flight:
-		found, _ := r.Val.(*membership)
-		return found, r.Err
-	case <-ctx.Done():
-		return nil, fault.Wrap(fault.Unavailable, "the directory has not answered yet", ctx.Err())
-	}
+	return m.flights.do(ctx, k, "the directory has not answered yet", look)
 }
 
 // lookup gives what may still be used of a user.
@@ -157,16 +149,12 @@ func (m *memberships) keep(k key, found *membership) {
 // lookTimes is how many requests' time one look may take: some directories are asked several times for one user.
 const lookTimes = 3
 
-// shared is the one look of all who ask now. It does not end with the caller who happened to be first.
-func (m *memberships) shared(first context.Context, d *directory, user string, k key) (*membership, error) {
-	if !m.life.begin() {
-		return nil, fault.New(fault.Unavailable, "this service is ending")
-	}
-	defer m.life.done()
+// shared is the one look of all who ask now.
+func (m *memberships) shared(ctx context.Context, d *directory, user string, k key) (*membership, error) {
 	if found := m.lookup(k, d, time.Now()); found != nil && time.Since(found.at) < d.maxAge/2 {
 		return found, nil // a look that ended between ours and now
 	}
-	ctx, cancel := context.WithTimeout(trace.ContextWithSpan(m.life.ctx, trace.SpanFromContext(first)), lookTimes*m.timeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimes*m.timeout)
 	defer cancel()
 	found, err := m.admitted(ctx, d, user, k)
 	if err == nil {

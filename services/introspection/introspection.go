@@ -134,17 +134,18 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 	kept, once, keys := newClient(s, roots, true), newClient(s, roots, false), newKeyer()
 	a := &answering{counters: newCounters(), life: &life{ctx: work}, clients: []interface{ CloseIdleConnections() }{kept, once}}
 	a.tokens = &tokens{config: keep, asker: &asker{
-		client: kept, timeout: s.CallTimeout, keys: keys, answers: known,
-		life: a.life, log: host.Log, tracer: host.Tracer, counters: a.counters,
+		client: kept, timeout: s.CallTimeout, keys: keys, answers: known, flights: flights[*answer]{life: a.life},
+		log: host.Log, tracer: host.Tracer, counters: a.counters,
 	}}
 	a.people = &people{
 		config: keep, client: &productClient{kept: kept, once: once, timeout: s.CallTimeout}, keys: keys,
-		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL,
-		life: a.life, tracer: host.Tracer, counters: a.counters,
+		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL, flights: flights[*verdict]{life: a.life},
+		tracer: host.Tracer, counters: a.counters,
 	}
 	a.groups = &memberships{
 		config: keep, client: kept, timeout: s.CallTimeout, keys: keys, active: active, others: others, otherTTL: s.RefusedTTL,
-		life: a.life, log: host.Log, tracer: host.Tracer, counters: a.counters,
+		flights: flights[*membership]{life: a.life},
+		log:     host.Log, tracer: host.Tracer, counters: a.counters,
 	}
 	return a, nil
 }

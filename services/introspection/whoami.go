@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -75,8 +74,7 @@ type people struct {
 	keys                 *keyer
 	known, refused       *otter.Cache[key, *verdict]
 	knownTTL, refusedTTL time.Duration
-	flights              singleflight.Group
-	life                 *life
+	flights              flights[*verdict]
 	tracer               trace.Tracer
 	counters             *counters
 }
@@ -126,14 +124,7 @@ func (p *people) ask(ctx context.Context, u *upstream, c credential) (*verdict, 
 		return v, nil
 	}
 	p.counters.looked("whoami", false)
-	flight := p.flights.DoChan(string(k[:]), func() (any, error) { return p.shared(ctx, u, c, k) })
-	select {
-	case r := <-flight:
-		v, _ := r.Val.(*verdict)
-		return v, r.Err
-	case <-ctx.Done():
-		return nil, fault.Wrap(fault.Unavailable, "the product has not answered yet", ctx.Err())
-	}
+	return p.flights.do(ctx, k, "the product has not answered yet", func(ctx context.Context) (*verdict, error) { return p.shared(ctx, u, c, k) })
 }
 
 func (p *people) lookup(k key, now time.Time) *verdict {
@@ -156,16 +147,11 @@ func (p *people) keep(k key, v *verdict) {
 	p.refused.Set(k, v)
 }
 
-// shared is the one call of all who ask now. It does not end with the caller who happened to be first.
-func (p *people) shared(first context.Context, u *upstream, c credential, k key) (*verdict, error) {
-	if !p.life.begin() {
-		return nil, fault.New(fault.Unavailable, "this service is ending")
-	}
-	defer p.life.done()
+// shared is the one call of all who ask now.
+func (p *people) shared(ctx context.Context, u *upstream, c credential, k key) (*verdict, error) {
 	if v := p.lookup(k, time.Now()); v != nil {
 		return v, nil // a call that ended between our look and now
 	}
-	ctx := trace.ContextWithSpan(p.life.ctx, trace.SpanFromContext(first))
 	wait, cancel := context.WithTimeout(ctx, p.client.timeout)
 	defer cancel()
 	if err := u.gate.enter(wait); err != nil {
