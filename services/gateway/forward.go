@@ -147,10 +147,13 @@ func (c *call) failed(err error) answer {
 // checkUser holds X-AUSERNAME against the user meant: the products serve a bad Bearer as anonymous, without a
 // word. No name on a success counts as another name.
 func (c *call) checkUser(resp *upstream.Response) answer {
+	names := resp.Header["X-Ausername"]
+	if c.answer.reason == link {
+		return c.checkLink(names, resp.StatusCode)
+	}
 	if !c.byToken() || !c.site.product.namesUser {
 		return answer{}
 	}
-	names := resp.Header["X-Ausername"]
 	switch {
 	case len(names) == 1 && sameUser(names[0], c.user):
 		if c.account != nil {
@@ -177,6 +180,17 @@ func (c *call) checkUser(resp *upstream.Response) answer {
 		detail += oauthProblem(resp.Header)
 	}
 	return refuse(mismatch, detail)
+}
+
+// checkLink is row 7 for a call that the product was to verify: what it took for nobody's, it should not have been asked.
+func (c *call) checkLink(names []string, status int) answer {
+	if status >= 400 || !c.site.product.namesUser || c.site.config.Mode == "observe" || !c.site.restricted.Match(c.r.Method, c.path) {
+		return answer{}
+	}
+	if len(names) != 1 || strings.EqualFold(names[0], "anonymous") {
+		return refuse(authRequired, "the product took the signature for nobody's")
+	}
+	return answer{}
 }
 
 // oauthProblem is why a product does not take a signature (http://wiki.oauth.net/ProblemReporting), such as timestamp_refused

@@ -54,7 +54,7 @@ func TestRow12AllowAPIAccess(t *testing.T) {
 		{name: "nobody", status: 200, user: nobody},
 		{name: "pages are no API", path: "/secure/Dashboard.jspa", status: 200},
 		{name: "pages with a credential are", path: "/secure/Dashboard.jspa", header: as("svc-api"), status: 403, reason: "group_denied"},
-		{name: "an application link", header: []string{"Authorization", `OAuth oauth_consumer_key="x"`}, status: 200, user: nobody},
+		{name: "an application link", header: []string{"Authorization", signed}, status: 401},
 	})
 	seq := w.commit(append(allowing("automation"), &configv1.SiteAddressed{Site: "jira", BaseUrl: "https://jira.example.com"})...)
 	gw.reached(t, seq)

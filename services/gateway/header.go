@@ -88,7 +88,7 @@ func appendHead(dst []byte, c *call) []byte {
 		}
 	}
 	dst = appendIdentity(dst, c, byToken)
-	if byToken && browserLike(h.Get("User-Agent")) {
+	if c.otherAgent(byToken) {
 		dst = appendField(dst, "User-Agent", "Gatehouse")
 	}
 	if values := h["Te"]; len(values) > 0 && named(values, "Trailers") {
@@ -96,6 +96,13 @@ func appendHead(dst []byte, c *call) []byte {
 	}
 	dst = appendForwarded(dst, c)
 	return dst
+}
+
+// otherAgent tells whether the node must not see the client's User-Agent: it would wake the XSRF filter, or have the OAuth
+// filter step aside.
+func (c *call) otherAgent(byToken bool) bool {
+	agent := c.r.Header.Get("User-Agent")
+	return byToken && browserLike(agent) || c.answer.reason == link && forgetsOAuth(agent)
 }
 
 // keepsTrailer tells whether a trailer field of the client goes up: what would not as a header does not behind a body.
@@ -112,11 +119,11 @@ func (c *call) keeps(name string, byToken bool) bool {
 		return c.answer.kind == pass && c.cred.bad != malformed && c.cred.kind != kindToken &&
 			(c.cred.kind != kindOAuth || c.site.config.Methods.ProductOAuth)
 	case "Cookie":
-		return !byToken && c.answer.kind != asNobody
+		return !byToken && c.answer.kind != asNobody && c.answer.reason != link // a session would win over the signature
 	case "Origin", "Referer":
 		return !byToken
 	case "User-Agent":
-		return !byToken || !browserLike(c.r.Header.Get("User-Agent"))
+		return !c.otherAgent(byToken)
 	}
 	return true
 }

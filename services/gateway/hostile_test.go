@@ -190,6 +190,11 @@ func reading(user string) func(lab.Request) bool {
 	}
 }
 
+// unserved lets a node see a signed call, which it does not serve.
+func unserved(r lab.Request) bool {
+	return r.User == "" && strings.HasPrefix(r.Header.Get("Authorization"), "OAuth oauth_consumer_key=") && strings.Contains(r.Header.Get("Authorization"), "oauth_nonce") && r.Header.Get("Cookie") == ""
+}
+
 func get(target string, fields ...string) string { return message("GET", target, "", fields...) }
 
 func message(method, target, body string, fields ...string) string {

@@ -13,6 +13,7 @@ import (
 
 const (
 	echo   = "/rest/lab/1/echo"
+	signed = `OAuth oauth_consumer_key="x", oauth_token="", oauth_signature_method="RSA-SHA1", oauth_signature="x", oauth_timestamp="1", oauth_nonce="1"`
 	nobody = "nobody" // whom a node saw that saw no user
 )
 
@@ -216,7 +217,7 @@ func TestObserveMode(t *testing.T) {
 	}{
 		{try{name: "restricted", status: 200, user: nobody}, "pass", "anonymous", "authentication_required"},
 		{try{name: "Basic is off", header: []string{"Authorization", basic("alice", "alice-password")}, status: 200, user: "alice"}, "pass", "allowed", "basic_disabled"},
-		{try{name: "links are off", header: []string{"Authorization", `OAuth oauth_consumer_key="x"`}, status: 200, user: nobody}, "pass", "link", "links_disabled"},
+		{try{name: "links are off", header: []string{"Authorization", signed}, status: 401}, "pass", "link", "links_disabled"},
 		{try{name: "an unknown token", header: []string{"Authorization", "Bearer unknown", "Cookie", "JSESSIONID=1"}, status: 200, user: nobody, check: func(t *testing.T, e echoed) {
 			if e.Header["Authorization"] != nil || e.Header["Cookie"] != nil {
 				t.Errorf("the node saw %v", e.Header)
