@@ -49,7 +49,7 @@ func forward(c *call) answer {
 		request.Expect = true
 	}
 	request.Head = *head
-	if !c.byToken() && c.r.ProtoAtLeast(1, 1) {
+	if !c.byToken() && c.answer.reason != link && c.r.ProtoAtLeast(1, 1) {
 		request.Informational = c.hint
 	}
 	started := time.Now()
