@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // buffers are the working memory of forwards, shared by all calls of a gateway.
@@ -217,11 +219,11 @@ func loginFailed(h http.Header) bool {
 }
 
 func sameUser(name, user string) bool {
-	if strings.EqualFold(name, user) {
+	if names.Same(name, user) {
 		return true
 	}
 	decoded, err := url.PathUnescape(name)
-	return err == nil && strings.EqualFold(decoded, user)
+	return err == nil && names.Same(decoded, user)
 }
 
 // reply passes a node's reply on.

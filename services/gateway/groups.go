@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/singleflight"
@@ -23,7 +23,7 @@ import (
 type groupRules struct {
 	site              string
 	require           bool
-	allowed, readOnly map[string]bool // in lower case
+	allowed, readOnly map[string]bool // folded
 	among             []string        // all of them
 	maxAge            time.Duration
 	// sessions: browser sessions are bound too.
@@ -41,9 +41,9 @@ func newGroupRules(c *configlog.Site) *groupRules {
 		site: c.ID, require: c.Groups.Require, allowed: map[string]bool{}, readOnly: map[string]bool{},
 		maxAge: c.Directory.MaxAge.Std(), sessions: c.Sessions.Groups,
 	}
-	add := func(to map[string]bool, names []string) {
-		for _, name := range names {
-			to[strings.ToLower(name)] = true
+	add := func(to map[string]bool, groups []string) {
+		for _, name := range groups {
+			to[names.Fold(name)] = true
 			g.among = append(g.among, name)
 		}
 	}
@@ -94,7 +94,7 @@ func newMembers(nc *nats.Conn, s Settings, asked func(string)) (*members, error)
 
 // of gives what the user of a call is to the site's rules. The error is a fault.
 func (m *members) of(c *call, g *groupRules) (*member, error) {
-	k := memberKey{g.salt, strings.ToLower(c.user)}
+	k := memberKey{g.salt, names.Fold(c.user)}
 	if known, ok := m.known.GetIfPresent(k); ok {
 		switch age := c.at.Sub(known.answeredAt); {
 		case known.standing != identityv1.GroupsReply_STANDING_ACTIVE:
@@ -154,9 +154,9 @@ func (m *members) start(c *call, g *groupRules, k memberKey) <-chan singleflight
 func (g *groupRules) hold(reply *identityv1.GroupsReply, asked time.Time) *member {
 	found := &member{answeredAt: asked.Add(-reply.GetAge().AsDuration()), standing: reply.GetStanding(), groups: reply.GetGroups()}
 	for _, name := range found.groups {
-		lower := strings.ToLower(name)
-		found.allowed = found.allowed || g.allowed[lower]
-		if g.readOnly[lower] && found.readOnly == "" {
+		folded := names.Fold(name)
+		found.allowed = found.allowed || g.allowed[folded]
+		if g.readOnly[folded] && found.readOnly == "" {
 			found.readOnly = name
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
@@ -52,7 +53,7 @@ type site struct {
 	// salt separates this site's cached identities from those of another site, and from its own once a
 	// provider is asked in another way.
 	salt string
-	// accounts are who Gatehouse can act as, by name in lower case.
+	// accounts are who Gatehouse can act as, by folded name.
 	accounts map[string]*account
 	// anyone acts as any user, where the site's driver can; accounts are empty then.
 	anyone *account
@@ -74,7 +75,7 @@ func (p *provider) account(clientID string) (account string, listed bool) {
 		return "", false
 	}
 	if len(p.clients) == 0 {
-		return strings.ToLower(p.config.ServiceAccount), true
+		return p.config.ServiceAccount, true
 	}
 	account, listed = p.clients[clientID]
 	return account, listed
@@ -168,7 +169,7 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 	for i := range c.Providers {
 		q := &provider{config: &c.Providers[i], clients: map[string]string{}}
 		for _, client := range q.config.Clients {
-			q.clients[client.ClientID] = strings.ToLower(cmp.Or(client.ServiceAccount, q.config.ServiceAccount))
+			q.clients[client.ClientID] = cmp.Or(client.ServiceAccount, q.config.ServiceAccount)
 		}
 		s.providers[q.config.ID] = q
 	}
@@ -231,7 +232,7 @@ func (s *site) actsAs(user string) *account {
 	if s.anyone != nil {
 		return s.anyone
 	}
-	return s.accounts[user]
+	return s.accounts[names.Fold(user)]
 }
 
 func nodeURLs(c *configlog.Site) (all []string) {
@@ -259,7 +260,7 @@ func (p *planner) accounts(ctx context.Context, s *site) error {
 			s.problems = append(s.problems, name+": "+err.Error())
 			continue
 		}
-		s.accounts[strings.ToLower(name)] = a
+		s.accounts[names.Fold(name)] = a
 	}
 	slices.Sort(s.problems)
 	return nil

@@ -1,6 +1,6 @@
 package gateway
 
-import "strings"
+import "github.com/gatehouse-suite/gatehouse/shared/names"
 
 // asWhom is row 11: the account of the product the call acts as.
 func asWhom(c *call) answer {
@@ -16,7 +16,7 @@ func asWhom(c *call) answer {
 		if c.owner == "" {
 			return refuse(userUnknown, "the token names no user")
 		}
-		account = strings.ToLower(c.owner)
+		account = c.owner
 	}
 	if account == "" {
 		return refuse(noAccount, "the provider has no service account")
@@ -33,6 +33,6 @@ func asWhom(c *call) answer {
 
 // ofPerson tells whether a token was issued to a person: it names a user who is not the client itself.
 func ofPerson(username, clientID string) bool {
-	return username != "" && !strings.EqualFold(username, clientID) &&
-		!strings.EqualFold(username, "service-account-"+clientID)
+	return username != "" && !names.Same(username, clientID) &&
+		!names.Same(username, "service-account-"+clientID)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // crowdPage is how many groups Crowd is asked for at once.
@@ -35,7 +36,7 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 		return 0, nil, p
 	case status == http.StatusNotFound && bean.Reason == "USER_NOT_FOUND":
 		return standingUnknown, nil, nil
-	case status != http.StatusOK || bean.Active == nil || !strings.EqualFold(bean.Name, user):
+	case status != http.StatusOK || bean.Active == nil || !names.Same(bean.Name, user):
 		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
@@ -43,9 +44,7 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 	var all []string
 	for len(all) <= maxGroups {
 		var page struct {
-			Groups []struct {
-				Name string `json:"name"`
-			} `json:"groups"`
+			Groups []named `json:"groups"`
 		}
 		values := url.Values{"username": {user}, "start-index": {strconv.Itoa(len(all))}, "max-results": {strconv.Itoa(crowdPage)}}
 		status, p := q.get(ctx, api+"/group/nested", values, &page)
@@ -53,13 +52,13 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 			return 0, nil, p
 		}
 		if status != http.StatusOK || page.Groups == nil {
-			return 0, nil, notAbout()
+			return 0, nil, noGroups()
 		}
-		for _, g := range page.Groups {
-			all = append(all, g.Name)
-		}
-		if len(page.Groups) < crowdPage {
+		if len(page.Groups) == 0 { // a short page need not be the last: a server may give fewer than it was asked for
 			break
+		}
+		if all, p = add(all, page.Groups); p != nil {
+			return 0, nil, p
 		}
 	}
 	return standingActive, union(all), nil

@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 )
 
@@ -103,6 +103,8 @@ type query struct {
 	maxAge time.Duration
 	// at is when the oldest part of what was found was said.
 	at time.Time
+	// node answered last and is asked first: one look is one node's word, as far as it lasts.
+	node string
 }
 
 // get reads a JSON document below the directory's address into a value, and gives its status: 200 or 404. Whatever else
@@ -112,8 +114,9 @@ func (q *query) get(ctx context.Context, path string, values url.Values, into an
 	if len(values) > 0 {
 		target += "?" + values.Encode()
 	}
-	problem := q.source.nodes.each(ctx, "", func(n *node) (last bool, p *problem) {
+	problem := q.source.nodes.each(ctx, q.node, func(n *node) (last bool, p *problem) {
 		status, p = q.getFrom(ctx, n, target, into)
+		q.node = n.id
 		return false, p
 	})
 	return status, problem
@@ -167,7 +170,7 @@ func servedAs(h http.Header, account string) bool {
 // ancestors gives the groups a group is in. Groups change less often than who is in them and are shared by many users, so
 // what was said is used for a while; the look that uses it counts as old as it is.
 func (q *query) ancestors(group string, ask func() ([]string, *problem)) ([]string, *problem) {
-	key := strings.ToLower(group)
+	key := names.Fold(group)
 	keep := min(q.maxAge/10, time.Minute)
 	a, ok := q.source.above.GetIfPresent(key)
 	if !ok || time.Since(a.at) >= keep {
@@ -245,12 +248,33 @@ func (k *keeper) lookingUp(ctx context.Context, before *directory, c *configlog.
 	return l, nodes, nil
 }
 
-// union gives names in lower case, each once, in order.
+// named is a group in a directory's list.
+type named struct {
+	Name string `json:"name"`
+}
+
+// add puts the groups of a list behind others. One without a name is no list that could be trusted.
+func add(all []string, list []named) ([]string, *problem) {
+	for _, g := range list {
+		if g.Name == "" {
+			return nil, noGroups()
+		}
+		all = append(all, g.Name)
+	}
+	return all, nil
+}
+
+// noGroups is a reply about the right user, in which the groups are missing, or not as they should be.
+func noGroups() *problem {
+	return &problem{result: resultMalformed, text: "the reply is no list of groups"}
+}
+
+// union gives names folded, each once, in order.
 func union(lists ...[]string) []string {
 	var all []string
 	for _, list := range lists {
 		for _, name := range list {
-			all = append(all, strings.ToLower(name))
+			all = append(all, names.Fold(name))
 		}
 	}
 	slices.SortFunc(all, cmp.Compare)

@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -23,7 +23,7 @@ import (
 // membership is what a directory said of a user, and when. It is shared by all who ask: nobody changes it, but for tried.
 type membership struct {
 	standing standing
-	groups   []string // in lower case, in order
+	groups   []string // folded, in order
 	at       time.Time
 	tried    atomic.Int64 // unix nanoseconds: when a newer one was last asked for
 }
@@ -92,7 +92,7 @@ func (m *memberships) groups(ctx context.Context, r *identityv1.GroupsRequest) (
 		out.Standing = identityv1.GroupsReply_STANDING_UNKNOWN
 	}
 	for _, g := range r.GetAmong() {
-		if _, in := slices.BinarySearch(found.groups, strings.ToLower(g)); in {
+		if _, in := slices.BinarySearch(found.groups, names.Fold(g)); in {
 			out.Groups = append(out.Groups, g)
 		}
 	}
@@ -101,7 +101,7 @@ func (m *memberships) groups(ctx context.Context, r *identityv1.GroupsRequest) (
 
 // ask gives a directory's word on a user: from memory, else once for all who ask the same at the same time.
 func (m *memberships) ask(ctx context.Context, d *directory, user string) (*membership, error) {
-	k := m.keys.of("groups", d.ask.site, d.ask.revision, strings.ToLower(user))
+	k := m.keys.of("groups", d.ask.site, d.ask.revision, names.Fold(user))
 	now := time.Now()
 	look := func(ctx context.Context) (*membership, error) { return m.shared(ctx, d, user, k) }
 	if found := m.lookup(k, d, now); found != nil {

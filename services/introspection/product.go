@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // product is what differs between the products when they are asked who a caller is, and in which groups.
@@ -80,7 +82,7 @@ func agrees(h http.Header, name string) bool {
 	if shown == "" || !isASCII(shown) || !isASCII(name) {
 		return true
 	}
-	return strings.EqualFold(shown, name)
+	return names.Same(shown, name)
 }
 
 func isASCII(s string) bool {

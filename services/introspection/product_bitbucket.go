@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // bitbucketGroups asks who the user is, by the slug that Bitbucket makes of his name, and then for his groups
@@ -22,7 +24,7 @@ func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []st
 		return 0, nil, p
 	case status == http.StatusNotFound:
 		return standingUnknown, nil, nil
-	case bean.Active == nil || !strings.EqualFold(bean.Name, user):
+	case bean.Active == nil || !names.Same(bean.Name, user):
 		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
@@ -30,21 +32,19 @@ func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []st
 	var all []string
 	for start := 0; len(all) <= maxGroups; {
 		var page struct {
-			Values []struct {
-				Name string `json:"name"`
-			} `json:"values"`
-			Last *bool `json:"isLastPage"`
-			Next int   `json:"nextPageStart"`
+			Values []named `json:"values"`
+			Last   *bool   `json:"isLastPage"`
+			Next   int     `json:"nextPageStart"`
 		}
 		status, p := q.get(ctx, api+"/admin/users/more-members", url.Values{"context": {user}, "start": {strconv.Itoa(start)}, "limit": {"1000"}}, &page)
 		if p != nil {
 			return 0, nil, p
 		}
-		if status != http.StatusOK || page.Last == nil || !*page.Last && page.Next <= start {
-			return 0, nil, notAbout()
+		if status != http.StatusOK || page.Values == nil || page.Last == nil || !*page.Last && page.Next <= start {
+			return 0, nil, noGroups()
 		}
-		for _, g := range page.Values {
-			all = append(all, g.Name)
+		if all, p = add(all, page.Values); p != nil {
+			return 0, nil, p
 		}
 		if *page.Last {
 			break
@@ -61,7 +61,7 @@ func slug(user string) string {
 			return c
 		}
 		return '_'
-	}, strings.ToLower(user))
+	}, names.Fold(user))
 }
 
 // bitbucket has no who-am-I in REST; what it has is X-AUSERNAME on every reply to somebody it knows

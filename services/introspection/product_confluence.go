@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // confluencePage is how many groups Confluence is asked for at once; its own default.
@@ -26,7 +28,7 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 		return 0, nil, p
 	case status == http.StatusNotFound || bean.Type == "unknown":
 		return standingUnknown, nil, nil
-	case bean.Type != "known" || !strings.EqualFold(bean.Username, user):
+	case bean.Type != "known" || !names.Same(bean.Username, user):
 		return 0, nil, notAbout()
 	case bean.Status != "" && bean.Status != "current" && bean.Status != "active":
 		return standingInactive, nil, nil
@@ -41,9 +43,7 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 			// Tomcat refuses such a path, and a list without those above it might lack the one that makes him read-only.
 			return 0, nil, &problem{result: resultStatus, text: "the name of one of the user's groups holds a slash, so Confluence cannot be asked what it is in"}
 		}
-		above, p := q.ancestors(group, func() ([]string, *problem) {
-			return confluenceList(ctx, q, "/rest/api/group/"+url.PathEscape(group)+"/groupancestor", url.Values{})
-		})
+		above, p := q.ancestors(group, func() ([]string, *problem) { return confluenceAbove(ctx, q, group) })
 		if p != nil {
 			return 0, nil, p
 		}
@@ -52,15 +52,35 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 	return standingActive, union(all...), nil
 }
 
-// confluenceList reads all pages of a list of groups; none of a group that is gone meanwhile.
+// confluenceAbove gives the groups that a group is in; none of one that is gone meanwhile. That is asked about: a 404 for
+// what it is in is also the word of a Confluence that cannot be asked (it is in the REST documentation from 9.4 on).
+func confluenceAbove(ctx context.Context, q *query, group string) ([]string, *problem) {
+	path := "/rest/api/group/" + url.PathEscape(group)
+	above, p := confluenceList(ctx, q, path+"/groupancestor", url.Values{})
+	if p == nil || p != noList {
+		return above, p
+	}
+	var bean struct{}
+	switch status, gone := q.get(ctx, path, nil, &bean); {
+	case gone != nil:
+		return nil, gone
+	case status == http.StatusNotFound:
+		return nil, nil
+	default:
+		return nil, p
+	}
+}
+
+// noList is a 404 where a list of groups should be.
+var noList = &problem{result: resultStatus, text: "it answers 404 for a list of groups"}
+
+// confluenceList reads all pages of a list of groups.
 func confluenceList(ctx context.Context, q *query, path string, values url.Values) ([]string, *problem) {
 	var all []string
 	for len(all) <= maxGroups {
 		var page struct {
-			Results []struct {
-				Name string `json:"name"`
-			} `json:"results"`
-			Links struct {
+			Results []named `json:"results"`
+			Links   struct {
 				Next string `json:"next"`
 			} `json:"_links"`
 		}
@@ -71,12 +91,12 @@ func confluenceList(ctx context.Context, q *query, path string, values url.Value
 		case p != nil:
 			return nil, p
 		case status == http.StatusNotFound:
-			return all, nil
+			return nil, noList
 		case page.Results == nil || len(page.Results) == 0 && page.Links.Next != "":
-			return nil, &problem{result: resultMalformed, text: "the reply is no list of groups"}
+			return nil, noGroups()
 		}
-		for _, g := range page.Results {
-			all = append(all, g.Name)
+		if all, p = add(all, page.Results); p != nil {
+			return nil, p
 		}
 		if page.Links.Next == "" {
 			break

@@ -4,7 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // jiraGroups: GET /rest/api/2/user?expand=groups gives the user's bean with his groups, nested ones included, and 404 of a
@@ -14,10 +15,8 @@ func jiraGroups(ctx context.Context, q *query, user string) (standing, []string,
 		Name   string `json:"name"`
 		Active *bool  `json:"active"`
 		Groups struct {
-			Size  int `json:"size"`
-			Items []struct {
-				Name string `json:"name"`
-			} `json:"items"`
+			Size  *int    `json:"size"`
+			Items []named `json:"items"`
 		} `json:"groups"`
 	}
 	status, p := q.get(ctx, "/rest/api/2/user", url.Values{"username": {user}, "expand": {"groups"}}, &bean)
@@ -26,16 +25,16 @@ func jiraGroups(ctx context.Context, q *query, user string) (standing, []string,
 		return 0, nil, p
 	case status == http.StatusNotFound:
 		return standingUnknown, nil, nil
-	case bean.Active == nil || !strings.EqualFold(bean.Name, user):
+	case bean.Active == nil || !names.Same(bean.Name, user):
 		return 0, nil, notAbout()
 	case !*bean.Active:
 		return standingInactive, nil, nil
-	case bean.Groups.Size != len(bean.Groups.Items):
+	case bean.Groups.Size == nil || bean.Groups.Items == nil || *bean.Groups.Size != len(bean.Groups.Items):
 		return 0, nil, &problem{result: resultMalformed, text: "the reply does not list all groups of the user"}
 	}
-	var all []string
-	for _, g := range bean.Groups.Items {
-		all = append(all, g.Name)
+	all, p := add(nil, bean.Groups.Items)
+	if p != nil {
+		return 0, nil, p
 	}
 	return standingActive, union(all), nil
 }

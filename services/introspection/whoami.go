@@ -10,6 +10,7 @@ import (
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -118,7 +119,7 @@ func (p *people) whoAmI(ctx context.Context, r *identityv1.WhoAmIRequest) (proto
 // ask gives a product's word on a credential: from memory, else once for all who ask the same at the same time.
 // The products do not tell Alice from alice, so neither does the key: one wrong password is tried once.
 func (p *people) ask(ctx context.Context, u *upstream, c credential) (*verdict, error) {
-	k := p.keys.of("whoami", u.site, u.revision, string(c.kind), strings.ToLower(c.user), c.node, c.secret)
+	k := p.keys.of("whoami", u.site, u.revision, string(c.kind), names.Fold(c.user), c.node, c.secret)
 	if v := p.lookup(k, time.Now()); v != nil {
 		p.counters.looked("whoami", true)
 		return v, nil

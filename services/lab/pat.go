@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 const maxPATs = 10 // atlassian.pats.max.tokens.per.user
@@ -110,7 +112,7 @@ func (s *patStore) of(user string) []pat {
 	defer s.mu.Unlock()
 	var list []pat
 	for _, p := range s.byRaw {
-		if strings.EqualFold(p.user, user) {
+		if names.Same(p.user, user) {
 			list = append(list, *p)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 // maxFailures wrong passwords in a row are allowed; then comes the CAPTCHA.
@@ -62,7 +64,7 @@ func (d *directory) add(name string, groups ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first, rest := name[:1], name[1:]
-	d.accounts[strings.ToLower(name)] = &account{
+	d.accounts[names.Fold(name)] = &account{
 		name: name, display: strings.ToUpper(first) + rest, active: true,
 		key:    fmt.Sprintf("JIRAUSER%d", 10100+len(d.accounts)),
 		groups: append([]string{d.everybody}, groups...),
@@ -72,7 +74,7 @@ func (d *directory) add(name string, groups ...string) {
 func (d *directory) change(name string, change func(*account)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if a, ok := d.accounts[strings.ToLower(name)]; ok {
+	if a, ok := d.accounts[names.Fold(name)]; ok {
 		change(a)
 	}
 }
@@ -81,7 +83,7 @@ func (d *directory) change(name string, change func(*account)) {
 func (d *directory) find(name string) (account, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a, ok := d.accounts[strings.ToLower(name)]
+	a, ok := d.accounts[names.Fold(name)]
 	if !ok {
 		return account{}, false
 	}
@@ -144,7 +146,7 @@ func (d *directory) ancestorsOf(group string) []string {
 func (d *directory) password(name, password string, web bool) (account, login) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id := strings.ToLower(name)
+	id := names.Fold(name)
 	a, known := d.accounts[id]
 	if !known {
 		d.attempts[""]++
@@ -165,13 +167,13 @@ func (d *directory) password(name, password string, web bool) (account, login) {
 func (d *directory) resetCaptcha(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.failures[strings.ToLower(name)] = 0
+	d.failures[names.Fold(name)] = 0
 }
 
 func (d *directory) attemptsOf(name string) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.attempts[strings.ToLower(name)]
+	return d.attempts[names.Fold(name)]
 }
 
 func passwordOf(name string) string { return name + "-password" }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
 )
 
 func (k *checker) sites(sites []configlog.Site) {
@@ -110,15 +111,15 @@ func (k *checker) upstream(path string, s *configlog.Site) {
 	if !k.oneOf(path+".driver", u.Driver, "pat", "basic", "oauth1-2loi") {
 		return
 	}
-	names := map[string]bool{}
+	seen := map[string]bool{}
 	for _, account := range slices.Sorted(maps.Keys(u.Accounts)) {
 		where := under(path+".accounts", account)
-		lower := strings.ToLower(account) // as the products compare user names
-		if names[lower] {
+		folded := names.Fold(account)
+		if seen[folded] {
 			k.problem(where, "is another account's name in other capitals")
 			continue
 		}
-		names[lower] = true
+		seen[folded] = true
 		switch {
 		case strings.TrimSpace(account) == "" || len(account) > 255 || hasControl(account):
 			k.problem(where, "must be called by a user name of 1 to 255 bytes")
