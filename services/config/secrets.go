@@ -72,7 +72,9 @@ func (a *api) settle(ctx context.Context, current *configlog.Config, d *document
 func (a *api) unopened(c *configlog.Config) (problems, warnings []fault.Problem) {
 	document.EachSecret(c, func(place document.Place, s configlog.Secret) configlog.Secret {
 		switch s.Recipient {
-		case "", a.sealer.Recipient(place.Owner), a.sealer.Recipient(secret.Both):
+		case "", a.sealer.Recipient(place.Owner):
+		case a.sealer.Recipient(secret.Both):
+			warnings = append(warnings, fault.Problem{Path: place.Path, Message: "is still sealed to introspection too, for the directory that is asked in another way now: give its value again to end that"})
 		case a.sealer.Recipient(secret.Gateway):
 			p := fault.Problem{Path: place.Path, Message: "is sealed to the gateways alone, and the directory is asked with it: give its value again"}
 			if c.Site(place.Site).NeedsDirectory() {

@@ -296,6 +296,15 @@ func TestTheDirectorysAccountIsSealedToBoth(t *testing.T) {
 	if got := opens(t, n, i.keys, secret.Introspection, accounts()["b"]); got != "pat-b" {
 		t.Errorf("introspection reads %q", got)
 	}
+	if warned := i.put(doc(ref("a"), ref("b"), `{"account":"b"}`, `{"read_only":["readers","others"]}`)).want(http.StatusOK); !strings.Contains(warned.body, "still sealed to introspection too") {
+		t.Errorf("not warned: %s", warned.body)
+	}
+	if quiet := i.put(doc(value("pat-a"), ref("b"), `{"account":"b"}`, rules)).want(http.StatusOK); strings.Contains(quiet.body, "sealed to") {
+		t.Errorf("warned: %s", quiet.body)
+	}
+	if _, err := secret.NewOpener(n.JetStream(t, topology.Introspection), identity, nil, "").Open(t.Context(), accounts()["a"]); err == nil {
+		t.Error("introspection opens an account that is none of the directory's any more")
+	}
 	// A Crowd's password may be anything, and is introspection's alone.
 	i.put(doc(ref("a"), ref("b"), `{"source":"crowd","url":"https://crowd","account":"app","credential":{"value":"a pass word"}}`, rules)).changed()
 	if got := opens(t, n, i.keys, secret.Introspection, i.site().Directory.Credential); got != "a pass word" {

@@ -28,16 +28,25 @@ func (p *product) readings() (r readings, err error) {
 	return r, err
 }
 
-// reads tells whether a call only reads.
+// reads tells whether a call only reads. Of a call that has a site it is found out once.
 func (c *call) reads() bool {
-	switch c.r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return c.site == nil || !c.changes()
-	case http.MethodPost:
-		return c.site != nil && c.site.reading.posts.Match(http.MethodPost, c.path) && !rules.HasQuery(c.target.Query, overridesMethod)
-	default:
-		return false
+	if c.site == nil {
+		return c.safe()
 	}
+	if !c.sorted {
+		c.sorted, c.only = true, c.safe() && !c.changes() || c.r.Method == http.MethodPost && c.queries()
+	}
+	return c.only
+}
+
+// safe tells whether the method says that a call only reads (RFC 9110 §9.2.1).
+func (c *call) safe() bool {
+	return c.r.Method == http.MethodGet || c.r.Method == http.MethodHead || c.r.Method == http.MethodOptions
+}
+
+// queries tells whether a POST only reads: what it asks for is too long for a URL.
+func (c *call) queries() bool {
+	return c.site.reading.posts.Match(http.MethodPost, c.path) && !rules.HasQuery(c.target.Query, overridesMethod)
 }
 
 // changes tells whether a call changes something though its method does not say so. What may come through a websocket

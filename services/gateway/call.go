@@ -25,6 +25,8 @@ type call struct {
 	site   *site
 	path   string // canonical, below the context path, rewritten as the product does
 	caller caller
+	sorted bool // only is known
+	only   bool // the call only reads
 
 	// Row 6.
 	session session

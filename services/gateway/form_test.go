@@ -10,8 +10,8 @@ import (
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 )
 
-// TestAPasswordInAForm is a password no row has seen: it reaches no node, whatever else the call carries.
-func TestAPasswordInAForm(t *testing.T) {
+// TestACredentialInAForm is one no row has seen: it reaches no node, whatever else the call carries.
+func TestACredentialInAForm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	gw := w.started(&configv1.MethodsSet{Site: "jira", Oauth: true, Pat: true}) // Basic is off
@@ -33,6 +33,8 @@ func TestAPasswordInAForm(t *testing.T) {
 		{"in a case of its own", "os_username=alice&os_password=alice-password", echo, 400, []string{"Content-Type", " Application/X-WWW-form-urlencoded ; charset=UTF-8"}},
 		{"in EBCDIC", "%96%A2%6D%A4%A2%85%99%95%81%94%85=alice", echo, 400, []string{"Content-Type", form + "; charset=IBM037"}},
 		{"in EBCDIC, in the query", "{}", echo + "?%96%A2%6D%A4%A2%85%99%95%81%94%85=alice", 400, []string{"Content-Type", "application/json;charset=\"IBM037\""}},
+		{"a signature", "oauth_consumer_key=wiki&oauth_token=&oauth_signature_method=RSA-SHA1&oauth_signature=x&oauth_timestamp=1&oauth_nonce=1", echo, 400, nil},
+		{"a signature with a token", "a=b&oauth%5Fsignature=x", echo, 400, []string{"Authorization", token}},
 		{"a form without", "a=b&os_destination=%2F", echo, 200, nil},
 		{"a long form without", long, echo, 200, []string{"Authorization", token}},
 		{"no form", "os_username=alice&os_password=alice-password", echo, 200, []string{"Content-Type", "text/plain"}},

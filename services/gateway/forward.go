@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
-
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
 )
 
 // buffers are the working memory of forwards, shared by all calls of a gateway.
@@ -33,7 +33,7 @@ func newBuffers() *buffers {
 // forward takes a call to a node and the reply to the client. What it returns is the answer the call was
 // given in the end.
 func forward(c *call) answer {
-	request := upstream.Request{Method: c.r.Method, Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
+	request := upstream.Request{Method: c.r.Method, Repeatable: c.reads(), Body: c.body(), Length: c.r.ContentLength, Trailer: c.r.Trailer}
 	if err := c.sign(&request); err != nil {
 		return c.failed(err)
 	}
@@ -113,10 +113,10 @@ func send(c *call, request *upstream.Request) (*upstream.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
+		node.Failed(err)
 		if !request.Elsewhere(err) {
 			return nil, err
 		}
-		node.Unreachable(err)
 		tried, last = append(tried, node), err
 	}
 }
@@ -131,7 +131,7 @@ func (c *call) failed(err error) answer {
 	switch {
 	case errors.As(err, &late):
 		return refuse(timedOut, err.Error())
-	case errors.Is(err, errFormPassword):
+	case errors.Is(err, errFormCredential):
 		return refuse(malformed, err.Error())
 	case errors.As(err, &cut):
 		if c.ctx.Err() != nil {

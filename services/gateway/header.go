@@ -19,6 +19,16 @@ func hopByHop(name string) bool {
 	return false
 }
 
+// judged tells whether a row has looked at a field. Connection cannot take it away (RFC 9110 §7.6.1 lets a sender name no
+// field that is meant for all recipients): the node would get another call than the one that was let through.
+func judged(name string) bool {
+	switch name {
+	case "Authorization", "Cookie", "Content-Type", "User-Agent":
+		return true
+	}
+	return false
+}
+
 // forged tells whether a field would speak for Gatehouse or for the product's own front: it is stripped from
 // every call.
 func forged(name string) bool {
@@ -80,7 +90,7 @@ func appendHead(dst []byte, c *call) []byte {
 	dst = append(dst, "\r\n"...)
 	connection := h["Connection"]
 	for name, values := range h {
-		if hopByHop(name) || forged(name) || (len(connection) > 0 && named(connection, name)) || !c.keeps(name, byToken) {
+		if hopByHop(name) || forged(name) || (len(connection) > 0 && named(connection, name) && !judged(name)) || !c.keeps(name, byToken) {
 			continue
 		}
 		for _, v := range values {

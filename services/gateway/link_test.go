@@ -56,6 +56,7 @@ func TestApplicationLinks(t *testing.T) {
 	}{
 		"a forged signature":                                 {"GET", target, signed, nil, 401, ""},
 		"beside a session of who only reads":                 {"POST", echo, signed, []string{"Cookie", bob}, 401, ""},
+		"one that Connection takes away":                     {"GET", echo, signed, []string{"Cookie", bob, "Connection", "Authorization, Cookie"}, 401, ""},
 		"half a signature beside it":                         {"POST", echo, `OAuth oauth_consumer_key="x"`, []string{"Cookie", bob}, 400, "credential_malformed"},
 		"nothing of one":                                     {"POST", echo, "OAuth", []string{"Cookie", bob}, 400, "credential_malformed"},
 		"a parameter twice":                                  {"GET", echo, signed + `, oauth_nonce="2"`, nil, 400, "credential_malformed"},

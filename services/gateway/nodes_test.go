@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -45,6 +46,69 @@ func TestASafeCallGoesToAnotherNode(t *testing.T) {
 			}
 			return true
 		})
+	}
+}
+
+// TestACallThatChangesSomethingIsSentOnce, whatever its method says.
+func TestACallThatChangesSomethingIsSentOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var nodes [3]*rawNode
+	facts := w.siteOn("http://127.0.0.1:1")
+	for i := range nodes {
+		nodes[i] = startRawNode(t, func(string, int) (string, bool) { return "", true })
+		facts = append(facts, &configv1.NodeAttached{Site: "jira", Node: fmt.Sprint("n", i+1), Url: nodes[i].url})
+	}
+	seq := w.commit(facts...)
+	gw := w.gateway("", func(s *gateway.Settings) { s.Upstream.SlowStart = 1 })
+	gw.reached(t, seq)
+	seen := func() (n int) {
+		for _, node := range nodes {
+			lines, _ := node.seen()
+			n += len(lines)
+		}
+		return n
+	}
+	for target, times := range map[string]int{
+		"/rest/x": 3, "/rest/api/2/email-templates": 1, "/rest/api/2/issue/LAB-1?updateHistory=true": 1, "/rest/api/2/issue/LAB-1": 3,
+	} {
+		before := seen()
+		resp, body := do(t, request(t, http.MethodGet, gw.url+target, nil))
+		if got := seen() - before; resp.StatusCode != http.StatusBadGateway || got != times {
+			t.Errorf("%s: %s %s, sent %d times, want %d", target, resp.Status, body, got, times)
+		}
+	}
+}
+
+// TestOneCallThatANodeDiesOver does not take the node away from others.
+func TestOneCallThatANodeDiesOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dies := startRawNode(t, func(line string, _ int) (string, bool) {
+		if strings.Contains(line, "/rest/bad") {
+			return "", true
+		}
+		return empty200, false
+	})
+	other := startRawNode(t, func(string, int) (string, bool) { return empty200, false })
+	seq := w.commit(append(w.siteOn(dies.url), &configv1.NodeAttached{Site: "jira", Node: "n2", Url: other.url})...)
+	gw := w.gateway("", func(s *gateway.Settings) { s.Upstream.CheckEvery, s.Upstream.SlowStart = time.Hour, time.Hour })
+	gw.reached(t, seq)
+	at := func(target string) (seen int) {
+		before, _ := dies.seen()
+		if resp, _ := do(t, request(t, http.MethodGet, gw.url+target, nil, "Cookie", "JSESSIONID=1; GATEHOUSE_NODE=n1")); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", target, resp.Status)
+		}
+		after, _ := dies.seen()
+		return len(after) - len(before)
+	}
+	if at("/rest/bad") != 1 {
+		t.Error("the node was not asked")
+	}
+	for range 20 {
+		if at("/rest/x") != 1 {
+			t.Fatal("a session of the node went elsewhere")
+		}
 	}
 }
 

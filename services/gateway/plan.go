@@ -17,8 +17,8 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
-	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/secret"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"

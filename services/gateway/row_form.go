@@ -8,12 +8,12 @@ import (
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
 
-// errFormPassword is why the body of a form is not passed on.
-var errFormPassword = errors.New("a user name or a password in the body of a form")
+// errFormCredential is why the body of a form is not passed on.
+var errFormCredential = errors.New("a user name, a password or a signature in the body of a form")
 
 // readableForm is the part of row 8 that is about bodies, before any row lets a call through without a credential. The
-// products take a parameter from the body of a form as they take one from the query (Servlet 6.0 §3.1), so os_username
-// and os_password in one would be a password that no row has seen: such a body is cut where the name appears, and the node
+// products take a parameter from the body of a form as they take one from the query (Servlet 6.0 §3.1), so os_username,
+// os_password or oauth_signature in one would be a credential that no row has seen: such a body is cut where the name appears, and the node
 // never has all of it. A charset in which ASCII is written in another way would hide the names from us and not from the
 // product, which decodes form and query by it: it is refused.
 func readableForm(c *call) answer {
@@ -50,7 +50,7 @@ func plainCharset(parameters string) bool {
 	return true
 }
 
-// formReader passes the body of a form on up to a name that belongs to a password.
+// formReader passes the body of a form on up to a name that belongs to a credential.
 type formReader struct {
 	body io.Reader
 	form rules.Form
@@ -58,10 +58,14 @@ type formReader struct {
 
 func (f *formReader) Read(p []byte) (int, error) {
 	n, err := f.body.Read(p)
-	if f.form.Has(p[:n], passwordName) {
-		return 0, errFormPassword
+	if f.form.Has(p[:n], credentialName) {
+		return 0, errFormCredential
 	}
 	return n, err
 }
 
-func passwordName(name string) bool { return name == "os_username" || name == "os_password" }
+// credentialName tells whether a parameter makes the products see a credential: a password, or a signature of OAuth 1.0a
+// (RFC 5849 §3.5.2), which belongs into the header or the query.
+func credentialName(name string) bool {
+	return name == "os_username" || name == "os_password" || name == "oauth_signature"
+}

@@ -88,6 +88,8 @@ func TestRow15WhoIsActedAs(t *testing.T) {
 	w.lab.Jira.TrustConsumer("gatehouse", &key.PublicKey, true)
 	w.lab.Jira.SetConnector("http", "jira.internal:8090")
 	w.lab.Jira.AddUser("dörte müller")
+	w.lab.Jira.AddUser("admin")
+	w.lab.Jira.AddUser("adm\u0130n")
 	gw := w.started(append(facts, &configv1.GrantSwitched{Site: "jira", Grant: "authorization_code"})...)
 	of := func(user string) []string {
 		return []string{"Authorization", "Bearer " + w.token(func(s *lab.TokenSpec) { s.Username = user })}
@@ -96,6 +98,7 @@ func TestRow15WhoIsActedAs(t *testing.T) {
 		{name: "a user", header: of("alice"), status: 200, user: "alice"},
 		{name: "in other capitals", header: of("Bob"), status: 200, user: "bob"},
 		{name: "beyond ASCII", header: of("dörte müller"), status: 200, user: "dörte müller"},
+		{name: "who only looks like another", header: of("adm\u0130n"), status: 200, user: "adm\u0130n"},
 		{name: "whom the product does not know", header: of("nobody"), status: 502, reason: "upstream_identity_mismatch"},
 		{name: "who may not log in", header: of("mallory"), status: 502, reason: "upstream_identity_mismatch"},
 	})

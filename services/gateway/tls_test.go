@@ -300,6 +300,41 @@ func TestHostileHTTP2(t *testing.T) {
 	}
 }
 
+// TestHTTP2EndsNoLineOfTheRequest: what HTTP/2 carries and HTTP/1.1 would not reaches no node.
+func TestHTTP2EndsNoLineOfTheRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	node := startRawNode(t, func(string, int) (string, bool) { return empty200, false })
+	w.commit(w.siteOn(node.url)...)
+	gw, _, trust := w.secured()
+	for _, c := range []struct{ method, authority, want string }{
+		{"GET", "x", "200"},
+		{"REPORT", "x:8443", "200"},
+		{"GET", "[::1]", "200"},
+		{"GET /rest/closed HTTP/1.1 x", "x", "405"},
+		{"GET\t", "x", "405"},
+		{"G(T", "x", "405"},
+		{"GET", "x y", "400"},
+		{"GET", "a/b", "400"},
+		{"GET", `a\b`, "400"},
+		{"GET", "a@b", "reset"},
+		{"GET", "ä", "400"},
+	} {
+		before, _ := node.seen()
+		conn := dialH2(t, gw, trust)
+		id, err := conn.ask(":method", c.method, ":scheme", "https", ":authority", c.authority, ":path", "/rest/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := conn.answer(id)
+		after, _ := node.seen()
+		if seen := len(after) - len(before); got != c.want || (seen > 0) != (c.want == "200") {
+			t.Errorf("%q at %q: %q, want %s; the node saw %d", c.method, c.authority, got, c.want, seen)
+		}
+		_ = conn.conn.Close()
+	}
+}
+
 // TestARapidReset (CVE-2023-44487) is bounded, and others are answered meanwhile.
 func TestARapidReset(t *testing.T) {
 	t.Parallel()

@@ -35,8 +35,14 @@ func TestSame(t *testing.T) {
 		a, b string
 		same bool
 	}{
-		{"Alice", "aLICE", true}, {"DÖRTE", "dörte", true}, {"", "", true}, {"a", "", false},
-		{"admİn", "admin", false}, {"ſvc", "svc", false}, {"admın", "admin", false}, {"ADMIN", "admın", false},
+		{"Alice", "aLICE", true},
+		{"DÖRTE", "dörte", true},
+		{"", "", true},
+		{"a", "", false},
+		{"admİn", "admin", false},
+		{"ſvc", "svc", false},
+		{"admın", "admin", false},
+		{"ADMIN", "admın", false},
 	} {
 		if names.Same(c.a, c.b) != c.same || names.Same(c.b, c.a) != c.same {
 			t.Errorf("%q and %q", c.a, c.b)

@@ -16,8 +16,10 @@ import (
 
 // Request is one call to a node.
 type Request struct {
-	// Method decides how the reply is framed and whether the call may be sent twice.
+	// Method decides how the reply is framed.
 	Method string
+	// Repeatable says that the call changes nothing, so that it may reach a node twice.
+	Repeatable bool
 	// Head is the request line and all header fields but those that frame the body, each ended by CRLF.
 	Head []byte
 	// Body is what the client sends; nil for none.

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -105,9 +104,8 @@ type Near struct {
 	Key string
 }
 
-// Next gives the node for a call among those that were not tried; nil when all were. A node that is fit and has the call's
-// session comes first, then those that are fit by turn or key, then those that are being emptied, or have come back just
-// now and have their share already, and at last those that are not fit, because a status page may err.
+// Next gives the node for a call among those that were not tried; nil when all were. Of those that are equally good it is
+// the next in turn, or the one that the call's key falls to.
 func (p *Pool) Next(near Near, tried []*Node) *Node {
 	n := uint32(len(p.nodes)) //nolint:gosec // a site has few nodes
 	if n == 0 {
@@ -117,27 +115,52 @@ func (p *Pool) Next(near Near, tried []*Node) *Node {
 	if near.Key == "" {
 		start = p.turn.Add(1)
 	}
-	var first, second, third *Node
-	var best uint64
+	var best *Node
+	var class standing
+	var most uint64
 	for k := range n {
 		i := (start + k) % n
 		node := p.nodes[i]
+		if slices.Contains(tried, node) {
+			continue
+		}
 		score := weight(near.Key, node.ID)
-		switch {
-		case slices.Contains(tried, node):
-		case !node.fit():
-			third = cmp.Or(third, node)
-		case node.ID == near.ID:
-			return node
-		case p.leaving[i] || node.holdsBack(near.Key, start, score):
-			second = cmp.Or(second, node)
-		case near.Key == "":
-			first = cmp.Or(first, node)
-		case first == nil || score > best:
-			first, best = node, score
+		here := node.standing(near, p.leaving[i], start, score)
+		if best == nil || here < class || here == class && near.Key != "" && score > most {
+			best, class, most = node, here, score
 		}
 	}
-	return cmp.Or(first, second, third)
+	return best
+}
+
+// standing is how good a node is for a call; the least is the best.
+type standing uint8
+
+const (
+	hasSession standing = iota // fit, and the call's session is there
+	takesAll                   // fit
+	comesBack                  // fit since just now, and has its share of calls already
+	leaves                     // fit, and to be emptied
+	unfitHome                  // not fit, and the call's session is there; a status page may err
+	unfit                      // not fit
+)
+
+func (n *Node) standing(near Near, leaving bool, turn uint32, score uint64) standing {
+	home := n.ID == near.ID
+	switch fit := n.fit(); {
+	case fit && home:
+		return hasSession
+	case fit && leaving:
+		return leaves
+	case fit && n.holdsBack(near.Key, turn, score):
+		return comesBack
+	case fit:
+		return takesAll
+	case home:
+		return unfitHome
+	default:
+		return unfit
+	}
 }
 
 // weight is rendezvous hashing's: each key has its own order of the nodes, so one that goes moves only its own keys. FNV-1a,

@@ -71,6 +71,11 @@ func TestNext(t *testing.T) {
 	for _, n := range p.nodes {
 		n.note(Health{State: Away})
 	}
+	for range 5 {
+		if id := p.Next(Near{ID: "n2"}, nil).ID; id != "n2" {
+			t.Errorf("with none fit its session went to %s", id)
+		}
+	}
 	if p.Next(Near{Key: "x"}, nil) == nil || p.Next(Near{}, p.nodes) != nil {
 		t.Error("status pages may err: what was not tried is")
 	}
@@ -99,6 +104,52 @@ func TestANodeThatIsEmptied(t *testing.T) {
 	nodes[0].note(Health{State: Away})
 	if n := p.Next(Near{}, []*Node{nodes[2]}); n == nil || n.ID != "n2" {
 		t.Errorf("%v, though n2 is the only one left that is fit", n)
+	}
+}
+
+// TestAllNodesComeBackTogether: each gets its share at once, because there is nowhere else to go.
+func TestAllNodesComeBackTogether(t *testing.T) {
+	t.Parallel()
+	const calls = 3000
+	p := poolOf(t, 3)
+	for _, n := range p.nodes {
+		n.settings.SlowStart = time.Hour
+		n.note(Health{State: Away})
+		n.note(Health{State: Running})
+	}
+	byKey, byTurn := map[string]int{}, map[string]int{}
+	for i := range calls {
+		byKey[p.Next(Near{Key: fmt.Sprintf("%08x", i)}, nil).ID]++
+		byTurn[p.Next(Near{}, nil).ID]++
+	}
+	for _, n := range p.nodes {
+		for _, count := range []map[string]int{byKey, byTurn} {
+			if count[n.ID] < calls/3*8/10 || count[n.ID] > calls/3*12/10 {
+				t.Errorf("%s has %d of %d calls", n.ID, count[n.ID], calls)
+			}
+		}
+	}
+	p.leaving[1] = true
+	if n := p.Next(Near{Key: "a"}, nil); n.ID == "n2" {
+		t.Error("a node that is emptied comes before those that come back")
+	}
+}
+
+// TestWhatFailedSaysOfANode: that it could not be reached, it is away; that it died over a call, it may be the call.
+func TestWhatFailedSaysOfANode(t *testing.T) {
+	t.Parallel()
+	n := poolOf(t, 1).nodes[0]
+	n.note(Health{State: Running})
+	for _, err := range []error{&UnreachableError{Sent: true, Err: errUnanswered}, &TimeoutError{}, errUnanswered} {
+		if n.Failed(err); n.Health().State != Running {
+			t.Errorf("%v: %v", err, n.Health())
+		}
+	}
+	if len(n.doubts) != 1 {
+		t.Error("it is not asked how it is")
+	}
+	if n.Failed(&UnreachableError{Err: errUnanswered}); n.Health().State != Away {
+		t.Error(n.Health())
 	}
 }
 

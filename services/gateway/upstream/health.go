@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -35,11 +36,21 @@ func (n *Node) fit() bool {
 	return s == Running || s == Unknown
 }
 
-// Unreachable notes that a call could not reach the node, so that the next call goes elsewhere without
-// waiting for the next check.
-func (n *Node) Unreachable(err error) {
-	n.note(Health{State: Away, Error: err.Error()})
-	n.closeIdle(0)
+// Failed notes an error of Do. A node that could not be reached is away, so that the next call goes elsewhere without
+// waiting for the next check. One that died over a call may be well, and the call be at fault: it is asked.
+func (n *Node) Failed(err error) {
+	var gone *UnreachableError
+	switch {
+	case !errors.As(err, &gone):
+	case !gone.Sent:
+		n.note(Health{State: Away, Error: err.Error()})
+		n.closeIdle(0)
+	default:
+		select {
+		case n.doubts <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (n *Node) note(h Health) {
@@ -78,19 +89,25 @@ func (n *Node) holdsBack(key string, turn uint32, score uint64) bool {
 func (n *Node) watch(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			n.closeIdle(0)
 			return
-		case <-timer.C:
-			h := n.ask(ctx)
-			if ctx.Err() == nil {
-				n.note(h)
+		case <-n.doubts:
+			if time.Since(last) < n.settings.CheckEvery/10 {
+				continue
 			}
-			n.closeIdle(n.settings.IdleTimeout)
-			timer.Reset(n.settings.CheckEvery*4/5 + rand.N(n.settings.CheckEvery*2/5)) //nolint:gosec // jitter
+		case <-timer.C:
 		}
+		h := n.ask(ctx)
+		if ctx.Err() == nil {
+			n.note(h)
+		}
+		n.closeIdle(n.settings.IdleTimeout)
+		last = time.Now()
+		timer.Reset(n.settings.CheckEvery*4/5 + rand.N(n.settings.CheckEvery*2/5)) //nolint:gosec // jitter
 	}
 }
 
@@ -99,7 +116,7 @@ func (n *Node) ask(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, n.settings.ConnectTimeout)
 	defer cancel()
 	head := "GET " + n.status + " HTTP/1.1\r\nHost: " + n.address + "\r\nUser-Agent: gatehouse-health\r\nAccept: application/json\r\n"
-	resp, err := n.Do(ctx, &Request{Method: http.MethodGet, Head: []byte(head)})
+	resp, err := n.Do(ctx, &Request{Method: http.MethodGet, Repeatable: true, Head: []byte(head)})
 	if err != nil {
 		return Health{State: Away, Error: err.Error()}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -62,7 +61,8 @@ type Node struct {
 	settings Settings
 	status   string // path of the health check
 	health   atomic.Pointer[Health]
-	backAt   atomic.Int64 // unix nanoseconds: it runs again since; 0: it has its whole share
+	doubts   chan struct{} // asks for a check before the next one is due
+	backAt   atomic.Int64  // unix nanoseconds: it runs again since; 0: it has its whole share
 
 	mu   sync.Mutex
 	idle []*conn // the last used last
@@ -74,7 +74,7 @@ func newNode(id, rawURL, status string, s Settings) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", id, err)
 	}
-	n := &Node{ID: id, URL: rawURL, settings: s, status: status}
+	n := &Node{ID: id, URL: rawURL, settings: s, status: status, doubts: make(chan struct{}, 1)}
 	port := u.Port()
 	switch u.Scheme {
 	case "http":
@@ -122,19 +122,8 @@ func (r *Request) Elsewhere(err error) bool {
 	return errors.As(err, &gone) && (!gone.Sent || r.repeatable())
 }
 
-// repeatable tells whether a call may reach a node twice: it changes nothing by RFC 9110 §9.2.2, and there is no body that
-// was already taken from the client.
-func (r *Request) repeatable() bool {
-	if r.Body != nil {
-		return false
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return true
-	default:
-		return false
-	}
-}
+// repeatable tells whether a call may be sent twice: there is no body that was already taken from the client.
+func (r *Request) repeatable() bool { return r.Repeatable && r.Body == nil }
 
 // checkout gives a kept connection, or makes one. A call that must not be sent twice gets only a connection
 // that was looked at just now.
