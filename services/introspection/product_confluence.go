@@ -33,9 +33,12 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 	case bean.Status != "" && bean.Status != "current" && bean.Status != "active":
 		return standingInactive, nil, nil
 	}
-	direct, p := confluenceList(ctx, q, "/rest/api/user/memberof", url.Values{"username": {user}})
-	if p != nil {
+	direct, listed, p := confluenceList(ctx, q, "/rest/api/user/memberof", url.Values{"username": {user}})
+	switch {
+	case p != nil:
 		return 0, nil, p
+	case !listed:
+		return 0, nil, notListed()
 	}
 	all := [][]string{direct}
 	for _, group := range direct {
@@ -56,27 +59,28 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 // what it is in is also the word of a Confluence that cannot be asked (it is in the REST documentation from 9.4 on).
 func confluenceAbove(ctx context.Context, q *query, group string) ([]string, *problem) {
 	path := "/rest/api/group/" + url.PathEscape(group)
-	above, p := confluenceList(ctx, q, path+"/groupancestor", url.Values{})
-	if p == nil || p != noList {
+	above, listed, p := confluenceList(ctx, q, path+"/groupancestor", url.Values{})
+	if listed || p != nil {
 		return above, p
 	}
 	var bean struct{}
-	switch status, gone := q.get(ctx, path, nil, &bean); {
-	case gone != nil:
-		return nil, gone
-	case status == http.StatusNotFound:
-		return nil, nil
-	default:
+	switch status, p := q.get(ctx, path, nil, &bean); {
+	case p != nil:
 		return nil, p
+	case status != http.StatusNotFound:
+		return nil, notListed()
+	default:
+		return nil, nil
 	}
 }
 
-// noList is a 404 where a list of groups should be.
-var noList = &problem{result: resultStatus, text: "it answers 404 for a list of groups"}
+// notListed is a 404 where a list of groups should be.
+func notListed() *problem {
+	return &problem{result: resultStatus, text: "it answers 404 for a list of groups"}
+}
 
-// confluenceList reads all pages of a list of groups.
-func confluenceList(ctx context.Context, q *query, path string, values url.Values) ([]string, *problem) {
-	var all []string
+// confluenceList reads all pages of a list of groups. listed is false when a page was not found.
+func confluenceList(ctx context.Context, q *query, path string, values url.Values) (all []string, listed bool, _ *problem) {
 	for len(all) <= maxGroups {
 		var page struct {
 			Results []named `json:"results"`
@@ -89,20 +93,20 @@ func confluenceList(ctx context.Context, q *query, path string, values url.Value
 		status, p := q.get(ctx, path, values, &page)
 		switch {
 		case p != nil:
-			return nil, p
+			return nil, false, p
 		case status == http.StatusNotFound:
-			return nil, noList
+			return nil, false, nil
 		case page.Results == nil || len(page.Results) == 0 && page.Links.Next != "":
-			return nil, noGroups()
+			return nil, false, noGroups()
 		}
 		if all, p = add(all, page.Results); p != nil {
-			return nil, p
+			return nil, false, p
 		}
 		if page.Links.Next == "" {
 			break
 		}
 	}
-	return all, nil
+	return all, true, nil
 }
 
 // confluence: GET /rest/api/user/current gives type known with a username, or type anonymous with a 200
