@@ -10,12 +10,11 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
-
-	"github.com/gatehouse-suite/gatehouse/services/config/document"
 )
 
 // described is what of the description the tests look at.
@@ -73,7 +72,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
 	d.compare(t, "Document", d.Components.Schemas["Document"], reflect.TypeFor[configlog.Config]())
-	if diff := cmp.Diff(document.Kinds(), d.Components.Schemas["Provider"].Properties["kind"].Enum); diff != "" {
+	if diff := cmp.Diff(presets.Kinds(), d.Components.Schemas["Provider"].Properties["kind"].Enum); diff != "" {
 		t.Error(diff)
 	}
 }

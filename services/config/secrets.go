@@ -115,18 +115,34 @@ func malformed(place document.Place, value string) string {
 		}
 		return ""
 	}
-	block, _ := pem.Decode([]byte(value))
-	if block == nil {
-		return "must be an RSA private key in PEM"
+	kinds := "RSA"
+	if !place.IsRSA() {
+		kinds = "RSA, EC or Ed25519"
 	}
-	if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return ""
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if _, ok := key.(*rsa.PrivateKey); err != nil || !ok {
-		return "must be an RSA private key in PEM"
+	if !isPrivateKey(value, place.IsRSA()) {
+		return "must be an " + kinds + " private key in PEM"
 	}
 	return ""
+}
+
+// isPrivateKey reads PKCS #1, #8 and SEC 1 in PEM.
+func isPrivateKey(value string, onlyRSA bool) bool {
+	block, _ := pem.Decode([]byte(value))
+	if block == nil {
+		return false
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return true
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if _, isRSA := key.(*rsa.PrivateKey); err == nil && isRSA {
+		return true
+	}
+	if onlyRSA {
+		return false
+	}
+	_, ecErr := x509.ParseECPrivateKey(block.Bytes)
+	return err == nil || ecErr == nil
 }
 
 // versionTries is how many later versions of a reference are tried before it is given up for a fresh one.

@@ -56,7 +56,7 @@ func (c *credential) ofAPI() bool {
 }
 
 // readCredential finds the one credential of a call. Scheme names are case-insensitive (RFC 9110 §11.1).
-func readCredential(r *http.Request, query string, p *product, productOAuth bool) credential {
+func readCredential(r *http.Request, query string, s *site) credential {
 	fields := r.Header["Authorization"]
 	inQuery, signed := passwordInQuery(query), signedQuery(query)
 	switch {
@@ -79,7 +79,7 @@ func readCredential(r *http.Request, query string, p *product, productOAuth bool
 	}
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return readBearer(value, p, productOAuth)
+		return readBearer(value, s)
 	case strings.EqualFold(scheme, "Basic"):
 		return readBasic(value)
 	case strings.EqualFold(scheme, "OAuth"):
@@ -89,15 +89,17 @@ func readCredential(r *http.Request, query string, p *product, productOAuth bool
 	}
 }
 
-func readBearer(token string, p *product, productOAuth bool) credential {
+func readBearer(token string, s *site) credential {
 	if !token68(token) {
 		return credential{kind: kindNone, bad: malformed}
 	}
 	switch {
 	case strings.HasPrefix(token, tokenPrefix):
 		return credential{kind: kindToken, token: token}
-	case p.pat(token), productOAuth:
-		return credential{kind: kindPAT, token: token, foreign: !p.pat(token)}
+	case s.product.pat(token):
+		return credential{kind: kindPAT, token: token}
+	case s.foreign(token):
+		return credential{kind: kindPAT, token: token, foreign: true}
 	default:
 		return credential{kind: kindOAuth, token: token}
 	}

@@ -126,8 +126,7 @@ func (c *call) keeps(name string, byToken bool) bool {
 	switch name {
 	case "Authorization":
 		// What was judged is written anew, because the products want its exact form.
-		return c.answer.kind == pass && c.cred.bad != malformed && c.cred.kind != kindToken &&
-			(c.cred.kind != kindOAuth || c.site.config.Methods.ProductOAuth)
+		return c.answer.kind == pass && c.cred.bad != malformed && c.cred.kind != kindToken && c.cred.kind != kindOAuth
 	case "Cookie":
 		return !byToken && c.answer.kind != asNobody && c.answer.reason != link // a session would win over the signature
 	case "Origin", "Referer":

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
@@ -48,7 +49,8 @@ type site struct {
 	proxyHeader      string
 	pool             *upstream.Pool
 	providers        map[string]*provider
-	groups           *groupRules // nil: none
+	issuers          []presets.Issuer // of their tokens
+	groups           *groupRules      // nil: none
 	reading          readings
 	// salt separates this site's cached identities from those of another site, and from its own once a
 	// provider is asked in another way.
@@ -61,6 +63,12 @@ type site struct {
 	problems []string
 	realm    string
 	counts   *siteCounts
+}
+
+// foreign tells whether a Bearer token goes to the product, as one that the product itself may have issued: its OAuth 2.0
+// tokens are taken, and no provider of the site can have issued it.
+func (s *site) foreign(token string) bool {
+	return s.config.Methods.ProductOAuth && (len(s.issuers) == 0 || len(presets.Issuers(s.issuers, presets.Look(token))) == 0)
 }
 
 // provider is one provider of a site.
@@ -172,6 +180,7 @@ func (p *planner) site(ctx context.Context, c *configlog.Site) (*site, error) {
 			q.clients[client.ClientID] = cmp.Or(client.ServiceAccount, q.config.ServiceAccount)
 		}
 		s.providers[q.config.ID] = q
+		s.issuers = append(s.issuers, presets.IssuerOf(q.config))
 	}
 	s.salt, s.groups = salt(c), newGroupRules(c)
 	return s, p.accounts(ctx, s)
@@ -210,16 +219,13 @@ func (s *site) compile() (err error) {
 	return err
 }
 
-// salt is unlike any other site's, and unlike this site's own with a provider asked in another way: endpoint,
-// client, secret, caller authentication, kind.
+// salt is unlike any other site's, and unlike this site's own with a provider asked or read in another way.
 func salt(c *configlog.Site) string {
-	type asked struct{ ID, Kind, Endpoint, Client, Auth, Secret string }
-	var all []asked
+	var all []any
 	for _, p := range c.Providers {
-		secret := p.ClientSecret
-		all = append(all, asked{
-			p.ID, p.Kind, p.IntrospectionEndpoint, p.ClientID, p.CallerAuth,
-			strings.Join([]string{secret.Key(), secret.Fingerprint, secret.Env, secret.File}, "\x00"),
+		all = append(all, []any{
+			p.ID, p.Kind, p.Validation, p.Issuer, p.IntrospectionEndpoint, p.JWKSURI, p.TokenPrefix, p.ClientID, p.CallerAuth,
+			p.ClientSecret, p.PrivateKey, p.PrivateKeyID, p.UsernameClaim,
 		})
 	}
 	text, _ := json.Marshal([]any{c.ID, c.Product, nodeURLs(c), all}) // plain strings always marshal

@@ -1,7 +1,5 @@
 package gateway
 
-import "github.com/gatehouse-suite/gatehouse/shared/names"
-
 // asWhom is row 11: the account of the product the call acts as.
 func asWhom(c *call) answer {
 	if c.cred.kind != kindOAuth {
@@ -29,10 +27,4 @@ func asWhom(c *call) answer {
 		return refuse(mismatch, "the product refused the password of "+account+" lately; it is not shown again for a while")
 	}
 	return answer{}
-}
-
-// ofPerson tells whether a token was issued to a person: it names a user who is not the client itself.
-func ofPerson(username, clientID string) bool {
-	return username != "" && !names.Same(username, clientID) &&
-		!names.Same(username, "service-account-"+clientID)
 }

@@ -4,7 +4,7 @@ import "github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 
 // the API kind comes with them.
 func notAPICall(c *call) answer {
-	c.cred = readCredential(c.r, c.target.Query, c.site.product, c.site.config.Methods.ProductOAuth && len(c.site.config.Providers) == 0)
+	c.cred = readCredential(c.r, c.target.Query, c.site)
 	if c.cred.ofAPI() {
 		return answer{}
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
@@ -98,7 +101,7 @@ func judge(id *identity, s *site, now time.Time) answer {
 		return refuse(tokenInactive, "expired")
 	case !id.notBefore.IsZero() && now.Before(id.notBefore.Add(-leeway)):
 		return refuse(tokenInactive, "not valid yet")
-	case p.config.Issuer != "" && t.GetIssuer() != "" && p.config.Issuer != t.GetIssuer():
+	case p.config.Issuer != "" && t.GetIssuer() != "" && !presets.SameIssuer(p.config.Issuer, t.GetIssuer()):
 		return refuse(tokenInactive, "issued by another issuer")
 	case p.config.Audience != "" && !slices.Contains(t.GetAudience(), p.config.Audience):
 		return refuse(audienceWrong, "audience "+strings.Join(t.GetAudience(), " "))
@@ -108,10 +111,19 @@ func judge(id *identity, s *site, now time.Time) answer {
 			return insufficientScope(p.config.RequiredScopes, "scope "+strings.Join(t.GetScopes(), " "))
 		}
 	}
-	if s.config.Grant == "client_credentials" && ofPerson(t.GetUsername(), t.GetClientId()) {
-		return refuse(notClientToken, "issued to "+t.GetUsername())
+	if s.config.Grant == "client_credentials" && ofPerson(t) {
+		return refuse(notClientToken, "issued to "+cmp.Or(t.GetUsername(), "a person"))
 	}
 	return answer{}
+}
+
+// ofPerson tells whether a token was issued to a person: introspection says so, one of an older version by the user name.
+func ofPerson(t *identityv1.IntrospectReply) bool {
+	if t.GetHolder() != identityv1.IntrospectReply_HOLDER_UNSPECIFIED {
+		return t.GetHolder() == identityv1.IntrospectReply_HOLDER_PERSON
+	}
+	user, client := t.GetUsername(), t.GetClientId()
+	return user != "" && !names.Same(user, client) && !names.Same(user, "service-account-"+client)
 }
 
 // accessType tells whether a token type may be an access token's. Providers introspect refresh, offline, ID and logout

@@ -199,7 +199,7 @@ func BenchmarkCacheMemory(b *testing.B) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range entries {
-			f, err := parseReply(fmt.Appendf(nil, body, i, i, i), "")
+			f, err := parseReply(fmt.Appendf(nil, body, i, i, i), customReading(""), now)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -25,7 +25,7 @@ func newCounters() *counters {
 		}, []string{"question", "found"}),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_provider_calls_total", Help: "Calls of identity providers, by what became of them.",
-		}, []string{"site", "provider", "result"}),
+		}, []string{"site", "provider", "call", "result"}),
 		products: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_product_calls_total", Help: "Who-am-I questions to products, by what became of them.",
 		}, []string{"site", "result"}),
@@ -53,10 +53,10 @@ func (c *counters) looked(question string, found bool) {
 }
 
 // called counts a call of a provider; took is 0 for one that was not made.
-func (c *counters) called(e *endpoint, result string, took time.Duration) {
-	c.calls.WithLabelValues(e.site, e.provider, result).Inc()
+func (c *counters) called(e *endpoint, call, result string, took time.Duration) {
+	c.calls.WithLabelValues(e.site, e.provider, call, result).Inc()
 	if took > 0 {
-		c.seconds.WithLabelValues("introspect").Observe(took.Seconds())
+		c.seconds.WithLabelValues(call).Observe(took.Seconds())
 	}
 }
 

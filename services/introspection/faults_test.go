@@ -224,7 +224,7 @@ func TestAProviderWhoseSecretCannotBeOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	odd := p
-	odd.Kind = "google"
+	odd.Kind = "of a later version"
 	for site, q := range map[string]configlog.Provider{"late": late, "file": file, "env": env, "foreign": foreign, "odd": odd} {
 		w.commit(registered(site, "jira"), trusted(site, q))
 	}
@@ -233,7 +233,7 @@ func TestAProviderWhoseSecretCannotBeOpened(t *testing.T) {
 		s.LookupEnv = func(name string) (string, bool) { return "from-env", name == "GATEHOUSE_SECRET_CORP" }
 	})
 	w.active("good")
-	for site, want := range map[string]string{"late": "cannot be opened", "file": "cannot be opened", "foreign": "cannot be opened", "odd": "RFC 7662"} {
+	for site, want := range map[string]string{"late": "cannot be opened", "file": "cannot be opened", "foreign": "cannot be opened", "odd": "kind is not known"} {
 		if _, err := w.introspect(site, "good"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", site, err)
 		}

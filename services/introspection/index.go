@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 )
 
 // index is a Snapshot made ready for asking: frozen, but for what lives in its endpoints and upstreams.
@@ -19,8 +20,9 @@ type index struct {
 type site struct {
 	id        string
 	providers []*provider
-	product   *upstream  // nil: a product of which it is not known how to ask it
-	directory *directory // nil: no rule asks for groups
+	issuers   []presets.Issuer // beside providers
+	product   *upstream        // nil: a product of which it is not known how to ask it
+	directory *directory       // nil: no rule asks for groups
 }
 
 // provider is a provider as one configuration trusts it.
@@ -38,6 +40,7 @@ type endpoint struct {
 	site, provider string
 	revision       string
 	how            asking
+	validator      validator
 	breaker        *breaker
 	gate           *gate
 	notes          notes
@@ -45,12 +48,13 @@ type endpoint struct {
 
 // asking is everything that has a part in what a provider answers; its fingerprint is the revision.
 type asking struct {
-	kind, url     string
-	callerAuth    string
-	clientID      string
-	secret        configlog.Secret
-	value         string // of the secret
-	usernameClaim string
+	kind, validation     string
+	issuer, url, jwksURI string
+	callerAuth           string
+	clientID, keyID      string
+	secret               configlog.Secret // a client secret, or the key that signs client assertions
+	value                string           // of the secret
+	usernameClaim        string
 }
 
 // revision fingerprints a. A sealed secret is known by reference, version and fingerprint; one from a variable
@@ -60,13 +64,19 @@ func (a asking) revision(r revisions) string {
 	if a.secret.Ref != "" {
 		value = ""
 	}
-	return r.of(a.kind, a.url, a.callerAuth, a.clientID, a.usernameClaim,
+	return r.of(a.kind, a.validation, a.issuer, a.url, a.jwksURI, a.callerAuth, a.clientID, a.keyID, a.usernameClaim,
 		a.secret.Key(), a.secret.Fingerprint, a.secret.Env, a.secret.File, value)
 }
 
-// choose gives the providers that may have issued a token, in the order they are to be asked. Today that is
-// all of them, as configured; choosing by the token's issuer or shape belongs here.
-func (s *site) choose(_ string) []*provider { return s.providers }
+// choose gives the providers that can have issued a token, in the order they are to be asked.
+func (s *site) choose(token string) []*provider {
+	indices := presets.Issuers(s.issuers, presets.Look(token))
+	out := make([]*provider, len(indices))
+	for i, at := range indices {
+		out[i] = s.providers[at]
+	}
+	return out
+}
 
 // provider gives a provider, or nil.
 func (x *index) provider(siteID, id string) *provider {

@@ -1,6 +1,7 @@
 package introspection
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (t *tokens) firstActive(ctx context.Context, providers []*provider, token s
 		}
 	}
 	var away error
-	inactive := &identityv1.IntrospectReply{Detail: "the site trusts no provider"}
+	inactive := &identityv1.IntrospectReply{Detail: "no provider of the site can have issued it"}
 	for _, p := range providers {
 		a, err := t.asker.ask(ctx, p, token)
 		switch {
@@ -83,10 +84,13 @@ func reply(p *provider, a *answer) *identityv1.IntrospectReply {
 		Age: durationpb.New(max(0, time.Since(a.at))),
 	}
 	if !a.active {
-		out.Detail = "inactive"
+		out.Detail = cmp.Or(a.detail, "inactive")
 		return out
 	}
-	out.Active = true
+	out.Active, out.Holder = true, identityv1.IntrospectReply_HOLDER_CLIENT
+	if a.person {
+		out.Holder = identityv1.IntrospectReply_HOLDER_PERSON
+	}
 	out.ClientId, out.Username, out.Subject, out.MappedUser = a.clientID, a.username, a.subject, a.mappedUser
 	out.Scopes, out.Audience, out.Issuer, out.TokenType = a.scopes, a.audience, a.issuer, a.tokenType
 	out.ExpiresAt, out.NotBefore, out.IssuedAt = stamp(a.expiresAt), stamp(a.notBefore), stamp(a.issuedAt)

@@ -128,7 +128,7 @@ func TestAChangedProviderNeverSeesAnOldAnswer(t *testing.T) {
 		{"secret", func(p *configlog.Provider) { p.ClientSecret = w.seal("another") }},
 		{"client", func(p *configlog.Provider) { p.ClientID = "another" }},
 		{"caller auth", func(p *configlog.Provider) { p.CallerAuth = "client_secret_post" }},
-		{"kind", func(p *configlog.Provider) { p.Kind = "keycloak" }},
+		{"kind", func(p *configlog.Provider) { p.Kind = "okta" }},
 		{"username claim", func(p *configlog.Provider) { p.UsernameClaim = "email" }},
 		{"endpoint", func(p *configlog.Provider) { p.IntrospectionEndpoint = f.URL + "/other" }},
 	}
@@ -198,7 +198,7 @@ func TestSitesAndProvidersThatAreNotThere(t *testing.T) {
 	}
 	w.active("good")
 	w.commit(&configv1.ProviderDistrusted{Site: "jira", Provider: "corp"})
-	if r := w.inactive("good"); r.GetDetail() != "the site trusts no provider" {
+	if r := w.inactive("good"); r.GetDetail() != "no provider of the site can have issued it" {
 		t.Errorf("distrusted: %v", r)
 	}
 	w.commit(&configv1.SiteRemoved{Site: "jira"})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 )
 
@@ -94,9 +94,11 @@ func (k *keeper) build(ctx context.Context) {
 		for j := range c.Providers {
 			p := k.provider(ctx, old, c.ID, &c.Providers[j])
 			s.providers = append(s.providers, p)
-			named := c.Providers[j].ClientSecret
-			sealed[named.Key()] = true
-			x.files = x.files || named.File != ""
+			s.issuers = append(s.issuers, presets.IssuerOf(&c.Providers[j]))
+			for _, named := range []configlog.Secret{c.Providers[j].ClientSecret, c.Providers[j].PrivateKey} {
+				sealed[named.Key()] = true
+				x.files = x.files || named.File != ""
+			}
 			x.unopened = x.unopened || p.trouble == troubleUnopened
 		}
 		s.directory = k.directory(ctx, old, c, s.product)
@@ -115,9 +117,10 @@ func (k *keeper) build(ctx context.Context) {
 // What keeps a provider from being asked. The log says more.
 const (
 	troubleUnopened = "its secret cannot be opened"
-	troubleKind     = "its kind has no introspection endpoint that is understood here (RFC 7662)"
-	troubleURL      = "its introspection endpoint is no http or https URL"
+	troubleKind     = "its kind is not known, or not judged in this way"
+	troubleURL      = "an endpoint of it is no http or https URL, or missing"
 	troubleAuth     = "its caller_auth is not known"
+	troubleKey      = "its private key cannot be used"
 )
 
 // provider makes ready one provider, on the endpoint it had before when nothing about that has changed.
@@ -130,18 +133,24 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
 		return p
 	}
-	if before != nil && before.trouble != "" {
-		k.healed(ctx, "provider "+c.ID, siteID)
-	}
 	revision := how.revision(k.revisions)
 	if before != nil && before.ask != nil && before.ask.revision == revision {
 		p.ask = before.ask
 		return p
 	}
-	p.ask = &endpoint{
+	e := &endpoint{
 		site: siteID, provider: c.ID, revision: revision, how: how,
 		breaker: newBreaker(k.settings), gate: newGate(k.settings.Concurrency),
 	}
+	if e.validator, err = how.judges(k.settings); err != nil {
+		p.trouble = err.trouble
+		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
+		return p
+	}
+	if before != nil && before.trouble != "" {
+		k.healed(ctx, "provider "+c.ID, siteID)
+	}
+	p.ask = e
 	return p
 }
 
@@ -163,30 +172,28 @@ type cannot struct {
 	cause   error
 }
 
+// asking gives how a provider is asked, with its secret open.
 func (k *keeper) asking(ctx context.Context, old *index, siteID string, c *configlog.Provider) (asking, *cannot) {
 	a := asking{
-		kind: c.Kind, url: c.IntrospectionEndpoint, callerAuth: c.CallerAuth, clientID: c.ClientID,
-		secret: c.ClientSecret, usernameClaim: c.UsernameClaim,
-	}
-	if !speaksRFC7662(c.Kind) {
-		return a, &cannot{trouble: troubleKind, cause: errors.New("kind " + strconv.Quote(c.Kind))}
-	}
-	u, err := url.Parse(a.url)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return a, &cannot{trouble: troubleURL} // the error repeats the URL, which may hold a password
+		kind: c.Kind, validation: string(presets.ValidationOf(c)), issuer: c.Issuer, url: c.IntrospectionEndpoint, jwksURI: c.JWKSURI,
+		callerAuth: c.CallerAuth, clientID: c.ClientID, usernameClaim: c.UsernameClaim,
 	}
 	needed, known := needsSecret(a.callerAuth)
-	if !known {
+	switch {
+	case !known:
 		return a, &cannot{trouble: troubleAuth, cause: errors.New("caller_auth " + strconv.Quote(a.callerAuth))}
-	}
-	if !needed {
-		a.secret = configlog.Secret{}
+	case !needed || a.validation != string(presets.Introspection) && a.validation != string(presets.JWTAndIntrospection) && a.validation != string(presets.TokenCheck):
 		return a, nil
+	}
+	a.secret = c.ClientSecret
+	if a.callerAuth == "private_key_jwt" {
+		a.secret, a.keyID = c.PrivateKey, c.PrivateKeyID
 	}
 	if p := old.provider(siteID, c.ID); p != nil && p.ask != nil && a.secret.Ref != "" && p.ask.how.secret == a.secret {
 		a.value = p.ask.how.value // sealed under a key that is never written again
 		return a, nil
 	}
+	var err error
 	if a.value, err = k.opener.Open(ctx, a.secret); err != nil {
 		return a, &cannot{trouble: troubleUnopened, cause: err}
 	}

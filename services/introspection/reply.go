@@ -12,11 +12,16 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 )
 
 // facts are what a provider said of a token, normalised. They are shared by all who ask: nobody changes them.
 type facts struct {
 	active                        bool
+	person                        bool   // issued to one, and not to a client for itself
+	detail                        string // why it is not active
 	clientID, username, subject   string
 	mappedUser, issuer, tokenType string
 	scopes, audience              []string
@@ -33,7 +38,13 @@ const (
 // members are those of a reply that mean something here; see parseReply.
 type members map[string]json.RawMessage
 
-// parseReply reads an RFC 7662 §2.2 reply. It takes what real providers send and is strict where laxness
+// reading is how a provider's replies and claims are read.
+type reading struct {
+	presets.Reading
+	usernameClaim string // whose value is the mapped user; empty: none
+}
+
+// parseReply reads an RFC 7662 §2.2 reply that came at a time. It takes what real providers send and is strict where laxness
 // could let somebody in:
 //
 //   - active must be there and true or false; "true" in quotes is malformed, whatever was meant;
@@ -41,44 +52,81 @@ type members map[string]json.RawMessage
 //   - a member that counts and is given twice is malformed: two readers would take two different ones;
 //   - names compare exactly, so "Active" is not active;
 //   - times may be numbers or numbers in quotes, with a fraction (dropped) or an exponent. They are clamped
-//     to the years 1970 to 9999, so a negative or zero exp is long past and not "never";
-//   - scope may be a string or a list, or be called scp; aud a string or a list;
-//   - client_id may be called azp; username preferred_username; token_type typ. A token_use that is no access
-//     token's wins over token_type, so a refresh token never passes for an access token;
+//     to the years 1970 to 9999, so a negative or zero exp is long past and not "never"; the same goes for expires_in, which
+//     counts where there is no exp;
+//   - scope may be a string or a list, aud a string or a list;
+//   - token_type may be called typ. A token_use that is no access token's wins over token_type, so a refresh token never
+//     passes for an access token;
+//   - a token that is bound to a key (cnf: RFC 8705, RFC 9449) is not active: as a Bearer it proves nothing;
 //   - names hold no control characters and no U+FFFD, which is what broken text turns into: two different
 //     users could become one.
 //
-// usernameClaim is the member whose value is the mapped user; empty: none. The error never holds a byte of
-// the reply.
-func parseReply(body []byte, usernameClaim string) (facts, error) {
-	m, err := readMembers(body, usernameClaim)
+// Which members name client, scopes and user is said by how. The error never holds a byte of the reply.
+func parseReply(body []byte, how reading, at time.Time) (facts, error) {
+	m, err := readMembers(body, how)
 	if err != nil {
 		return facts{}, err
 	}
 	switch string(m["active"]) {
 	case "true":
 	case "false":
-		return facts{}, nil
+		return no("inactive"), nil
 	case "":
 		return facts{}, errors.New("lacks active")
 	default:
 		return facts{}, errors.New("has an active that is neither true nor false")
 	}
+	return m.facts(how, at)
+}
+
+// parseClaims reads the claims of a token that was verified.
+func parseClaims(payload []byte, how reading) (facts, error) {
+	return parseClaimsOf(payload, how, time.Time{})
+}
+
+// parseClaimsOf reads claims that a provider gave at a time; who gives them says that the token is active.
+func parseClaimsOf(body []byte, how reading, at time.Time) (facts, error) {
+	m, err := readMembers(body, how)
+	if err != nil {
+		return facts{}, err
+	}
+	return m.facts(how, at)
+}
+
+// parseRefusal reads an error reply (RFC 6749 §5.2): invalid_token is a word about the token, everything else is not.
+func parseRefusal(body []byte) (facts, error) {
+	var said struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &said) != nil || said.Error != "invalid_token" {
+		return facts{}, errors.New("is an error that is not about the token")
+	}
+	return no("inactive"), nil
+}
+
+func (m members) facts(how reading, at time.Time) (facts, error) {
 	r := reader{members: m}
+	if r.value("cnf") != nil {
+		return no("it is bound to a key, which a Bearer does not prove"), nil
+	}
 	f := facts{
 		active:     true,
-		clientID:   r.word("client_id", "azp"),
-		username:   r.word("username", "preferred_username"),
+		clientID:   r.word(how.Client...),
+		username:   r.word(how.Names...),
 		subject:    r.word("sub"),
 		issuer:     r.word("iss"),
 		tokenType:  r.tokenType(),
-		scopes:     r.words(true, "scope", "scp"),
+		scopes:     r.scopes(how.Scopes),
 		audience:   r.words(false, "aud"),
 		expiresAt:  r.time("exp"),
 		notBefore:  r.time("nbf"),
 		issuedAt:   r.time("iat"),
-		mappedUser: r.mappedUser(usernameClaim),
+		mappedUser: r.mappedUser(how.usernameClaim),
 	}
+	if f.expiresAt.IsZero() && !at.IsZero() {
+		f.expiresAt = r.after("expires_in", at)
+	}
+	f.person = r.person(how.Person, f.clientID)
 	if r.err == nil && r.size > maxWords {
 		r.err = fmt.Errorf("names more than %d KiB of scopes and audiences", maxWords>>10)
 	}
@@ -89,7 +137,7 @@ func parseReply(body []byte, usernameClaim string) (facts, error) {
 }
 
 // readMembers reads the members that count of the one object body must be.
-func readMembers(body []byte, usernameClaim string) (members, error) {
+func readMembers(body []byte, how reading) (members, error) {
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(body) {
 		return nil, errors.New("is not UTF-8")
@@ -109,7 +157,7 @@ func readMembers(body []byte, usernameClaim string) (members, error) {
 			return nil, errors.New("is broken JSON")
 		}
 		n, _ := name.(string)
-		if !counts(n) && (n == "" || n != usernameClaim) {
+		if !how.counts(n) {
 			continue
 		}
 		if _, twice := m[n]; twice {
@@ -126,14 +174,21 @@ func readMembers(body []byte, usernameClaim string) (members, error) {
 	return m, nil
 }
 
-func counts(name string) bool {
+func (how *reading) counts(name string) bool {
 	switch name {
-	case "active", "client_id", "azp", "username", "preferred_username", "sub", "iss", "token_type", "typ",
-		"token_use", "scope", "scp", "aud", "exp", "nbf", "iat":
+	case "active", "sub", "iss", "token_type", "typ", "token_use", "aud", "exp", "expires_in", "nbf", "iat", "cnf":
 		return true
-	default:
+	case "":
 		return false
+	case how.usernameClaim:
+		return true
 	}
+	for _, list := range [...][]string{how.Client, how.Scopes, how.Names, how.Person.By} {
+		if slices.Contains(list, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // reader reads members by their types and keeps the first error.
@@ -203,13 +258,12 @@ func (r *reader) clean(name, s string) string {
 	return s
 }
 
-// words gives the first of some lists that is there. It may be one string; split cuts at spaces (RFC 6749 §3.3).
-func (r *reader) words(split bool, names ...string) []string {
-	i := slices.IndexFunc(names, func(n string) bool { return r.value(n) != nil })
-	if i < 0 {
+// words gives a list, which may be one string; split cuts at spaces (RFC 6749 §3.3).
+func (r *reader) words(split bool, name string) []string {
+	v := r.value(name)
+	if v == nil {
 		return nil
 	}
-	name, v := names[i], r.value(names[i])
 	var list []string
 	if json.Unmarshal(v, &list) != nil {
 		var one string
@@ -237,6 +291,30 @@ func (r *reader) words(split bool, names ...string) []string {
 	return out
 }
 
+// scopes gives what a token is good for; every list that is there counts.
+func (r *reader) scopes(names []string) (all []string) {
+	for _, name := range names {
+		for _, scope := range r.words(true, name) {
+			if !slices.Contains(all, scope) {
+				all = append(all, scope)
+			}
+		}
+	}
+	return all
+}
+
+// person tells whether a token was issued to one.
+func (r *reader) person(how presets.Person, client string) bool {
+	return how.Always || slices.ContainsFunc(how.By, func(name string) bool {
+		v := r.value(name)
+		if v == nil || string(v) == `""` || string(v) == "[]" {
+			return false
+		}
+		word, _ := asWord(v)
+		return !slices.ContainsFunc(how.Client, func(form string) bool { return names.Same(word, strings.ReplaceAll(form, "{client}", client)) })
+	})
+}
+
 func (r *reader) tokenType() string {
 	if use := r.word("token_use"); use != "" && use != "access" && use != "access_token" {
 		return use
@@ -248,9 +326,30 @@ func (r *reader) tokenType() string {
 const latest = 253402300799
 
 func (r *reader) time(name string) time.Time {
+	seconds, ok := r.seconds(name)
+	if !ok {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
+}
+
+// after gives the time that is a member's seconds after another.
+func (r *reader) after(name string, since time.Time) time.Time {
+	seconds, ok := r.seconds(name)
+	switch {
+	case !ok:
+		return time.Time{}
+	case seconds == 0:
+		return time.Unix(0, 0).UTC() // no leeway makes that now
+	}
+	return time.Unix(min(since.Unix()+seconds, latest), 0).UTC()
+}
+
+// seconds gives a member that is a number of seconds; false when it is not there, or none.
+func (r *reader) seconds(name string) (int64, bool) {
 	v := r.value(name)
 	if v == nil {
-		return time.Time{}
+		return 0, false
 	}
 	text := string(v)
 	var quoted string
@@ -260,9 +359,8 @@ func (r *reader) time(name string) time.Time {
 	seconds, ok := parseSeconds(text)
 	if !ok {
 		r.wrong(name, "no time")
-		return time.Time{}
 	}
-	return time.Unix(seconds, 0).UTC()
+	return seconds, ok
 }
 
 // parseSeconds reads a JSON number of seconds; what has no such number is clamped.

@@ -8,10 +8,16 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/google/go-cmp/cmp"
 )
 
 func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+func customReading(claim string) reading {
+	custom, _ := presets.Of("custom")
+	return reading{Reading: custom.Reading, usernameClaim: claim}
+}
 
 func TestRealReplies(t *testing.T) {
 	t.Parallel()
@@ -24,7 +30,7 @@ func TestRealReplies(t *testing.T) {
 			body: `{"active": true, "client_id": "l238j323ds-23ij4", "username": "jdoe", "scope": "read write dolphin", "sub": "Z5O3upPC88QrAjx00dis",
 				"aud": "https://protected.example.net/resource", "iss": "https://server.example.com/", "exp": 1419356238, "iat": 1419350238, "extension_field": "twenty-seven"}`,
 			want: facts{
-				clientID: "l238j323ds-23ij4", username: "jdoe", subject: "Z5O3upPC88QrAjx00dis", issuer: "https://server.example.com/",
+				clientID: "l238j323ds-23ij4", username: "jdoe", person: true, subject: "Z5O3upPC88QrAjx00dis", issuer: "https://server.example.com/",
 				scopes: []string{"read", "write", "dolphin"}, audience: []string{"https://protected.example.net/resource"}, expiresAt: at(1419356238), issuedAt: at(1419350238),
 			},
 		},
@@ -36,6 +42,11 @@ func TestRealReplies(t *testing.T) {
 		"Hydra access":                 {body: `{"active":true,"token_type":"Bearer","token_use":"access_token","aud":null,"ext":{}}`, want: facts{tokenType: "Bearer"}},
 		"Hydra refresh":                {body: `{"active":true,"token_type":"Bearer","token_use":"refresh_token"}`, want: facts{tokenType: "refresh_token"}},
 		"lightweight Keycloak refresh": {body: `{"active":true,"typ":"Refresh"}`, want: facts{tokenType: "Refresh"}},
+		"expires_in":                   {body: `{"active":true,"expires_in":"300"}`, want: facts{expiresAt: at(1700000300)}},
+		"expires_in beside exp":        {body: `{"active":true,"expires_in":300,"exp":5}`, want: facts{expiresAt: at(5)}},
+		"a negative expires_in":        {body: `{"active":true,"expires_in":-1}`, want: facts{expiresAt: at(0)}},
+		"expires_in zero":              {body: `{"active":true,"expires_in":0}`, want: facts{expiresAt: at(0)}},
+		"a huge expires_in":            {body: `{"active":true,"expires_in":1e300}`, want: facts{expiresAt: at(latest)}},
 		"times in quotes":              {body: `{"active":true,"exp":"1700000300","iat":"1.7e9","nbf":1700000000.9}`, want: facts{expiresAt: at(1700000300), issuedAt: at(1700000000), notBefore: at(1700000000)}},
 		"times out of range":           {body: `{"active":true,"exp":1e300,"iat":-5,"nbf":"-1e999"}`, want: facts{expiresAt: at(latest), issuedAt: at(0), notBefore: at(0)}},
 		"exp too large for a double":   {body: `{"active":true,"exp":1e999}`, want: facts{expiresAt: at(latest)}},
@@ -43,10 +54,11 @@ func TestRealReplies(t *testing.T) {
 		"exp null is not said":         {body: `{"active":true,"exp":null}`},
 		"scope as a list":              {body: `{"active":true,"scope":["read","write admin","read",""]}`, want: facts{scopes: []string{"read", "write", "admin"}}},
 		"scp":                          {body: `{"active":true,"scp":["read"]}`, want: facts{scopes: []string{"read"}}},
+		"scope and scp":                {body: `{"active":true,"scp":["read","admin"],"scope":"read write"}`, want: facts{scopes: []string{"read", "write", "admin"}}},
 		"scope cut at spaces only":     {body: `{"active":true,"scope":"read\u00a0admin  write"}`, want: facts{scopes: []string{"read\u00a0admin", "write"}}},
 		"empty scope":                  {body: `{"active":true,"scope":"","aud":[]}`},
 		"azp for client_id":            {body: `{"active":true,"client_id":"","azp":"ci"}`, want: facts{clientID: "ci"}},
-		"numbers for names":            {body: `{"active":true,"client_id":12,"sub":9007199254740993,"username":-3}`, want: facts{clientID: "12", subject: "9007199254740993", username: "-3"}},
+		"numbers for names":            {body: `{"active":true,"client_id":12,"sub":9007199254740993,"username":-3}`, want: facts{clientID: "12", subject: "9007199254740993", username: "-3", person: true}},
 		"a BOM":                        {body: "\xef\xbb\xbf" + `{"active":true}`},
 		"the mapped user":              {body: `{"active":true,"email":"a@b"}`, claim: "email", want: facts{mappedUser: "a@b"}},
 		"a mapped user that is a list": {body: `{"active":true,"groups":["a"]}`, claim: "groups"},
@@ -54,7 +66,7 @@ func TestRealReplies(t *testing.T) {
 		"inner members do not count":   {body: `{"active":true,"ext":{"active":false,"username":"x","exp":"z"},"ext":1}`},
 	} {
 		c.want.active = true
-		got, err := parseReply([]byte(c.body), c.claim)
+		got, err := parseReply([]byte(c.body), customReading(c.claim), at(1700000000))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(facts{})); diff != "" {
@@ -65,8 +77,8 @@ func TestRealReplies(t *testing.T) {
 
 func TestOfAnInactiveTokenNothingIsRead(t *testing.T) {
 	t.Parallel()
-	got, err := parseReply([]byte(`{"active":false,"username":17.5,"exp":"soon","scope":{}}`), "")
-	if err != nil || !cmp.Equal(got, facts{}, cmp.AllowUnexported(facts{})) {
+	got, err := parseReply([]byte(`{"active":false,"username":17.5,"exp":"soon","scope":{}}`), customReading(""), time.Now())
+	if err != nil || !cmp.Equal(got, facts{detail: "inactive"}, cmp.AllowUnexported(facts{})) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -80,7 +92,7 @@ func TestMalformedReplies(t *testing.T) {
 		`{"active":true,"sub":"a","sub":"b"}`, `{"active":true,"scope":"a","scope":"b"}`,
 		`{"active":true}{"active":false}`, `{"active":true} x`, `{"active":true}]`,
 		`{"active":true,"username":["a"]}`, `{"active":true,"username":true}`, `{"active":true,"sub":1.5}`, `{"active":true,"sub":1e3}`,
-		`{"active":true,"exp":"soon"}`, `{"active":true,"exp":""}`, `{"active":true,"exp":"Inf"}`, `{"active":true,"exp":"NaN"}`, `{"active":true,"exp":"0x10"}`,
+		`{"active":true,"exp":"soon"}`, `{"active":true,"expires_in":"soon"}`, `{"active":true,"exp":""}`, `{"active":true,"exp":"Inf"}`, `{"active":true,"exp":"NaN"}`, `{"active":true,"exp":"0x10"}`,
 		`{"active":true,"exp":"1_000"}`, `{"active":true,"exp":" 1"}`, `{"active":true,"exp":"1 "}`, `{"active":true,"exp":true}`, `{"active":true,"exp":[1]}`,
 		`{"active":true,"aud":{}}`, `{"active":true,"aud":[1]}`, `{"active":true,"scope":7}`,
 		`{"active":true,"username":"a\u0000b"}`, `{"active":true,"username":"a\r\nX: y"}`, `{"active":true,"username":"\ud800"}`, "{\"active\":true,\"username\":\"\xff\"}",
@@ -88,7 +100,7 @@ func TestMalformedReplies(t *testing.T) {
 		`{"active":true,"scope":"` + strings.Repeat("scope ", maxWords/4) + `"}`,
 		`{"active":true,"exp":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`,
 	} {
-		if got, err := parseReply([]byte(body), "username"); err == nil {
+		if got, err := parseReply([]byte(body), customReading("username"), time.Now()); err == nil {
 			t.Errorf("%.80s: %+v", body, got)
 		}
 	}
@@ -105,7 +117,7 @@ func FuzzReply(f *testing.F) {
 		f.Add([]byte(seed), "email")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, claim string) {
-		got, err := parseReply(body, claim)
+		got, err := parseReply(body, customReading(claim), at(1700000000))
 		if err != nil {
 			if strings.ContainsFunc(err.Error(), unicode.IsControl) || len(err.Error()) > 120 {
 				t.Errorf("error %q", err)
@@ -116,7 +128,8 @@ func FuzzReply(f *testing.F) {
 		if e := json.Unmarshal([]byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf")), &plain); e != nil {
 			t.Fatalf("taken, though it is no JSON: %v", e)
 		}
-		if got.active != (string(plain["active"]) == "true") {
+		bound := plain["cnf"] != nil && string(plain["cnf"]) != "null"
+		if got.active != (string(plain["active"]) == "true" && !bound) {
 			t.Fatalf("active %v of %s", got.active, plain["active"])
 		}
 		words := append(append([]string{got.clientID, got.username, got.subject, got.mappedUser, got.issuer, got.tokenType}, got.scopes...), got.audience...)

@@ -13,10 +13,13 @@ const (
 	resultServerError result = "server_error"        // 5xx
 	resultTimeout     result = "timeout"
 	resultUnreachable result = "unreachable" // no connection, TLS refused, connection lost
+	resultAnswered    result = "answered"    // keys or metadata
+	resultRefused     result = "refused"     // not asked at all: breaker or limit
+	resultKeys        result = "keys_away"   // the key that signed is not known, and keys cannot be fetched now
 	resultStopped     result = "stopped"     // this service is ending
 )
 
-func (r result) good() bool { return r == resultActive || r == resultInactive }
+func (r result) good() bool { return r == resultActive || r == resultInactive || r == resultAnswered }
 
 // reach is what a result tells a breaker.
 type reach int
@@ -31,7 +34,7 @@ func (r result) reach() reach {
 	switch r {
 	case resultServerError, resultTimeout, resultUnreachable:
 		return notReached
-	case resultStopped:
+	case resultStopped, resultRefused, resultKeys:
 		return unknown
 	default:
 		return reached

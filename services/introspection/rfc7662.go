@@ -9,79 +9,57 @@ import (
 	"time"
 )
 
-// speaksRFC7662 tells whether providers of a kind have an introspection endpoint as RFC 7662 wants it. The
-// kinds named here have none, or one of another shape.
-func speaksRFC7662(kind string) bool {
-	switch kind {
-	case "entra", "google", "github", "cognito", "auth0", "adfs", "facebook", "slack":
-		return false
-	default:
-		return true
-	}
+// introspecting judges tokens by RFC 7662.
+type introspecting struct {
+	endpoint endpointURL
+	caller   *caller
+	reading  reading
 }
 
-// needsSecret tells whether a way of showing ourselves to the provider needs a secret, and whether it is known.
-func needsSecret(callerAuth string) (needed, known bool) {
-	switch callerAuth {
-	case "", "client_secret_basic", "client_secret_post":
-		return true, true
-	case "none": // endpoints on an admin port, as Ory Hydra's
-		return false, true
-	default:
-		return false, false
-	}
-}
+// endpointURL gives where a provider is asked.
+type endpointURL func(context.Context, *inquiry) (string, *problem)
 
-// rfc7662Request is RFC 7662 §2.1. It says Idempotency-Key without sending one: that lets net/http repeat it
-// when a kept connection was closed by the other side meanwhile. Asking twice changes nothing.
-func rfc7662Request(ctx context.Context, how asking, token string) (*http.Request, error) {
-	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	switch how.callerAuth {
-	case "client_secret_post":
-		form.Set("client_id", how.clientID)
-		form.Set("client_secret", how.value)
-	case "none":
-		if how.clientID != "" {
-			form.Set("client_id", how.clientID)
-		}
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, how.url, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, err
-	}
-	setCommon(r.Header)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header["Idempotency-Key"] = []string{}
-	if how.callerAuth == "" || how.callerAuth == "client_secret_basic" {
-		r.SetBasicAuth(url.QueryEscape(how.clientID), url.QueryEscape(how.value)) // RFC 6749 §2.3.1: encoded first
-	}
-	return r, nil
-}
-
-// introspect asks a provider about a token. at is when it answered.
-func introspect(ctx context.Context, client *http.Client, how asking, token string) (f facts, at time.Time, p *problem) {
-	r, err := rfc7662Request(ctx, how, token)
-	if err != nil {
-		return facts{}, at, &problem{result: resultUnreachable, text: "the introspection endpoint is no URL"}
-	}
-	reply, err := client.Do(r)
-	at = time.Now()
-	if err != nil {
-		return facts{}, at, notAnswered(ctx, err)
-	}
-	defer finish(reply)
-	if p := statusProblem(reply.StatusCode); p != nil {
-		return facts{}, at, p
-	}
-	body, p := readReply(ctx, reply)
+func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
+	where, p := v.endpoint(ctx, q)
 	if p != nil {
 		return facts{}, at, p
 	}
-	f, err = parseReply(body, how.usernameClaim)
-	if err != nil {
-		return facts{}, at, &problem{result: resultMalformed, text: "the reply " + err.Error()}
+	p = q.send(ctx, call{
+		what: "introspect",
+		make: func(ctx context.Context) (*http.Request, error) { return v.request(ctx, where, token) },
+		read: func(r response) (result, *problem) {
+			at = r.at
+			var err error
+			if f, err = parseReply(r.body, v.reading, r.at); err != nil {
+				return "", &problem{result: resultMalformed, text: "the reply " + err.Error()}
+			}
+			return f.result(), nil
+		},
+	})
+	return f, at, p
+}
+
+// request is RFC 7662 §2.1. It says Idempotency-Key without sending one: that lets net/http repeat it when a kept
+// connection was closed by the other side meanwhile. Asking twice changes nothing.
+func (v *introspecting) request(ctx context.Context, where, token string) (*http.Request, error) {
+	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Idempotency-Key": {}}
+	if err := v.caller.show(where, header, form, time.Now()); err != nil {
+		return nil, err
 	}
-	return f, at, nil
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, where, strings.NewReader(form.Encode()))
+	if err == nil {
+		r.Header = header
+	}
+	return r, err
+}
+
+// result is a good answer as metrics name it.
+func (f *facts) result() result {
+	if f.active {
+		return resultActive
+	}
+	return resultInactive
 }
 
 // statusProblem: RFC 7662 answers 200 to every token it was properly asked about, so anything else says

@@ -49,6 +49,13 @@ type Settings struct {
 	BreakerWindow   time.Duration `env:"BREAKER_WINDOW"`    // default 10 s
 	BreakerPause    time.Duration `env:"BREAKER_PAUSE"`     // default 2 s
 	BreakerMaxPause time.Duration `env:"BREAKER_MAX_PAUSE"` // default 30 s
+	// What a provider publishes is kept: its metadata is fetched again after MetadataRefresh, its keys after KeysRefresh, behind
+	// the back of who needs them; keys that could not be for KeysMaxAge are believed no more. KeysPause is the least time between
+	// two tries, so also how often an unknown key id can make us ask.
+	MetadataRefresh time.Duration `env:"METADATA_REFRESH"` // default 1 h
+	KeysRefresh     time.Duration `env:"KEYS_REFRESH"`     // default 5 min
+	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE"`     // default 1 h
+	KeysPause       time.Duration `env:"KEYS_PAUSE"`       // default 10 s
 	// NodeRest is how long a node that failed is asked last.
 	NodeRest time.Duration `env:"NODE_REST"` // default 5 s
 
@@ -77,6 +84,10 @@ func (s Settings) withDefaults() Settings {
 	s.BreakerWindow = cmp.Or(s.BreakerWindow, 10*time.Second)
 	s.BreakerPause = cmp.Or(s.BreakerPause, 2*time.Second)
 	s.BreakerMaxPause = cmp.Or(s.BreakerMaxPause, 30*time.Second)
+	s.MetadataRefresh = cmp.Or(s.MetadataRefresh, time.Hour)
+	s.KeysRefresh = cmp.Or(s.KeysRefresh, 5*time.Minute)
+	s.KeysMaxAge = cmp.Or(s.KeysMaxAge, time.Hour)
+	s.KeysPause = cmp.Or(s.KeysPause, 10*time.Second)
 	s.NodeRest = cmp.Or(s.NodeRest, 5*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, time.Second)
 	s.LogCheck = cmp.Or(s.LogCheck, time.Second)

@@ -75,6 +75,15 @@ type Provider struct {
 	UsernameClaim         string   `json:"username_claim"`
 	Cache                 Cache    `json:"cache"`
 	AllowPlainHTTP        bool     `json:"allow_plain_http"`
+	// Validation is how its tokens are judged: introspection, jwt, jwt_and_introspection, tokeninfo, token_check.
+	Validation string `json:"validation"`
+	// JWKSURI is where its keys are; empty: as its discovery document says.
+	JWKSURI string `json:"jwks_uri,omitempty"`
+	// TokenPrefix begins its opaque tokens, and no other provider's.
+	TokenPrefix string `json:"token_prefix,omitempty"`
+	// PrivateKey signs client assertions (caller_auth private_key_jwt), under PrivateKeyID.
+	PrivateKey   Secret `json:"private_key,omitzero"`
+	PrivateKeyID string `json:"private_key_id,omitempty"`
 }
 
 // Client maps an OAuth client to the account its tokens act as.

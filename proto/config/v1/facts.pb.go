@@ -891,8 +891,17 @@ type Provider struct {
 	CacheNegativeTtl *durationpb.Duration `protobuf:"bytes,16,opt,name=cache_negative_ttl,json=cacheNegativeTtl,proto3" json:"cache_negative_ttl,omitempty"`
 	// Plain http to an address that is not loopback was allowed by whoever trusted it.
 	AllowPlainHttp bool `protobuf:"varint,17,opt,name=allow_plain_http,json=allowPlainHttp,proto3" json:"allow_plain_http,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// introspection, jwt, jwt_and_introspection, tokeninfo, token_check; empty in facts from before there was a choice: introspection.
+	Validation string `protobuf:"bytes,18,opt,name=validation,proto3" json:"validation,omitempty"`
+	// Where its keys are published; empty: as its discovery document says.
+	JwksUri string `protobuf:"bytes,19,opt,name=jwks_uri,json=jwksUri,proto3" json:"jwks_uri,omitempty"`
+	// Begins its opaque tokens, and no other provider's.
+	TokenPrefix string `protobuf:"bytes,20,opt,name=token_prefix,json=tokenPrefix,proto3" json:"token_prefix,omitempty"`
+	// Signs client assertions (private_key_jwt), under this key id.
+	PrivateKey    *Secret `protobuf:"bytes,21,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
+	PrivateKeyId  string  `protobuf:"bytes,22,opt,name=private_key_id,json=privateKeyId,proto3" json:"private_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Provider) Reset() {
@@ -1042,6 +1051,41 @@ func (x *Provider) GetAllowPlainHttp() bool {
 		return x.AllowPlainHttp
 	}
 	return false
+}
+
+func (x *Provider) GetValidation() string {
+	if x != nil {
+		return x.Validation
+	}
+	return ""
+}
+
+func (x *Provider) GetJwksUri() string {
+	if x != nil {
+		return x.JwksUri
+	}
+	return ""
+}
+
+func (x *Provider) GetTokenPrefix() string {
+	if x != nil {
+		return x.TokenPrefix
+	}
+	return ""
+}
+
+func (x *Provider) GetPrivateKey() *Secret {
+	if x != nil {
+		return x.PrivateKey
+	}
+	return nil
+}
+
+func (x *Provider) GetPrivateKeyId() string {
+	if x != nil {
+		return x.PrivateKeyId
+	}
+	return ""
 }
 
 // ProviderTrusted: from now on the site trusts this provider, exactly so.
@@ -2784,7 +2828,7 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\trecipient\x18\x06 \x01(\tR\trecipient\"U\n" +
 	"\rClientMapping\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12'\n" +
-	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xac\x05\n" +
+	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xee\x06\n" +
 	"\bProvider\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2804,7 +2848,15 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\x0eusername_claim\x18\x0e \x01(\tR\rusernameClaim\x12=\n" +
 	"\rcache_max_ttl\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vcacheMaxTtl\x12G\n" +
 	"\x12cache_negative_ttl\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x10cacheNegativeTtl\x12(\n" +
-	"\x10allow_plain_http\x18\x11 \x01(\bR\x0eallowPlainHttp\"`\n" +
+	"\x10allow_plain_http\x18\x11 \x01(\bR\x0eallowPlainHttp\x12\x1e\n" +
+	"\n" +
+	"validation\x18\x12 \x01(\tR\n" +
+	"validation\x12\x19\n" +
+	"\bjwks_uri\x18\x13 \x01(\tR\ajwksUri\x12!\n" +
+	"\ftoken_prefix\x18\x14 \x01(\tR\vtokenPrefix\x12<\n" +
+	"\vprivate_key\x18\x15 \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
+	"privateKey\x12$\n" +
+	"\x0eprivate_key_id\x18\x16 \x01(\tR\fprivateKeyId\"`\n" +
 	"\x0fProviderTrusted\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x129\n" +
 	"\bprovider\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ProviderR\bprovider\"D\n" +
@@ -2984,21 +3036,22 @@ var file_config_v1_facts_proto_depIdxs = []int32{
 	13, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
 	44, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
 	44, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
-	14, // 4: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
-	12, // 5: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
-	12, // 6: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 7: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
-	12, // 8: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 9: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	44, // 10: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	44, // 11: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	44, // 12: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	45, // 13: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	12, // 4: gatehouse.config.v1.Provider.private_key:type_name -> gatehouse.config.v1.Secret
+	14, // 5: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
+	12, // 6: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
+	12, // 7: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 8: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	12, // 9: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 10: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	44, // 11: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	44, // 12: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	44, // 13: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	45, // 14: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_config_v1_facts_proto_init() }

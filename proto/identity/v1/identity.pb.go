@@ -23,6 +23,57 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type IntrospectReply_Holder int32
+
+const (
+	// By an introspection service from before this was said: the user name alone tells.
+	IntrospectReply_HOLDER_UNSPECIFIED IntrospectReply_Holder = 0
+	// A client, for itself.
+	IntrospectReply_HOLDER_CLIENT IntrospectReply_Holder = 1
+	IntrospectReply_HOLDER_PERSON IntrospectReply_Holder = 2
+)
+
+// Enum value maps for IntrospectReply_Holder.
+var (
+	IntrospectReply_Holder_name = map[int32]string{
+		0: "HOLDER_UNSPECIFIED",
+		1: "HOLDER_CLIENT",
+		2: "HOLDER_PERSON",
+	}
+	IntrospectReply_Holder_value = map[string]int32{
+		"HOLDER_UNSPECIFIED": 0,
+		"HOLDER_CLIENT":      1,
+		"HOLDER_PERSON":      2,
+	}
+)
+
+func (x IntrospectReply_Holder) Enum() *IntrospectReply_Holder {
+	p := new(IntrospectReply_Holder)
+	*p = x
+	return p
+}
+
+func (x IntrospectReply_Holder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IntrospectReply_Holder) Descriptor() protoreflect.EnumDescriptor {
+	return file_identity_v1_identity_proto_enumTypes[0].Descriptor()
+}
+
+func (IntrospectReply_Holder) Type() protoreflect.EnumType {
+	return &file_identity_v1_identity_proto_enumTypes[0]
+}
+
+func (x IntrospectReply_Holder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IntrospectReply_Holder.Descriptor instead.
+func (IntrospectReply_Holder) EnumDescriptor() ([]byte, []int) {
+	return file_identity_v1_identity_proto_rawDescGZIP(), []int{1, 0}
+}
+
 type WhoAmIReply_Verdict int32
 
 const (
@@ -62,11 +113,11 @@ func (x WhoAmIReply_Verdict) String() string {
 }
 
 func (WhoAmIReply_Verdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_identity_v1_identity_proto_enumTypes[0].Descriptor()
+	return file_identity_v1_identity_proto_enumTypes[1].Descriptor()
 }
 
 func (WhoAmIReply_Verdict) Type() protoreflect.EnumType {
-	return &file_identity_v1_identity_proto_enumTypes[0]
+	return &file_identity_v1_identity_proto_enumTypes[1]
 }
 
 func (x WhoAmIReply_Verdict) Number() protoreflect.EnumNumber {
@@ -117,11 +168,11 @@ func (x GroupsReply_Standing) String() string {
 }
 
 func (GroupsReply_Standing) Descriptor() protoreflect.EnumDescriptor {
-	return file_identity_v1_identity_proto_enumTypes[1].Descriptor()
+	return file_identity_v1_identity_proto_enumTypes[2].Descriptor()
 }
 
 func (GroupsReply_Standing) Type() protoreflect.EnumType {
-	return &file_identity_v1_identity_proto_enumTypes[1]
+	return &file_identity_v1_identity_proto_enumTypes[2]
 }
 
 func (x GroupsReply_Standing) Number() protoreflect.EnumNumber {
@@ -219,7 +270,9 @@ type IntrospectReply struct {
 	// Why a token that is not active is not, for the audit trail only.
 	Detail string `protobuf:"bytes,15,opt,name=detail,proto3" json:"detail,omitempty"`
 	// The value of the claim the provider's username_claim names; empty: none named, or the reply lacks it.
-	MappedUser    string `protobuf:"bytes,16,opt,name=mapped_user,json=mappedUser,proto3" json:"mapped_user,omitempty"`
+	MappedUser string `protobuf:"bytes,16,opt,name=mapped_user,json=mappedUser,proto3" json:"mapped_user,omitempty"`
+	// Whom the token was issued to.
+	Holder        IntrospectReply_Holder `protobuf:"varint,17,opt,name=holder,proto3,enum=gatehouse.identity.v1.IntrospectReply_Holder" json:"holder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +417,13 @@ func (x *IntrospectReply) GetMappedUser() string {
 		return x.MappedUser
 	}
 	return ""
+}
+
+func (x *IntrospectReply) GetHolder() IntrospectReply_Holder {
+	if x != nil {
+		return x.Holder
+	}
+	return IntrospectReply_HOLDER_UNSPECIFIED
 }
 
 // WhoAmIRequest asks the product whose credential this is. Subject identity.v1.whoami.
@@ -818,7 +878,7 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x11IntrospectRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12'\n" +
-	"\x0fconfig_sequence\x18\x03 \x01(\x04R\x0econfigSequence\"\xc5\x04\n" +
+	"\x0fconfig_sequence\x18\x03 \x01(\x04R\x0econfigSequence\"\xd4\x05\n" +
 	"\x0fIntrospectReply\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12+\n" +
@@ -840,7 +900,12 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x03age\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\x03age\x12\x16\n" +
 	"\x06detail\x18\x0f \x01(\tR\x06detail\x12\x1f\n" +
 	"\vmapped_user\x18\x10 \x01(\tR\n" +
-	"mappedUser\"\xe9\x01\n" +
+	"mappedUser\x12E\n" +
+	"\x06holder\x18\x11 \x01(\x0e2-.gatehouse.identity.v1.IntrospectReply.HolderR\x06holder\"F\n" +
+	"\x06Holder\x12\x16\n" +
+	"\x12HOLDER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rHOLDER_CLIENT\x10\x01\x12\x11\n" +
+	"\rHOLDER_PERSON\x10\x02\"\xe9\x01\n" +
 	"\rWhoAmIRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x03pat\x18\x02 \x01(\tH\x00R\x03pat\x12=\n" +
@@ -894,38 +959,40 @@ func file_identity_v1_identity_proto_rawDescGZIP() []byte {
 	return file_identity_v1_identity_proto_rawDescData
 }
 
-var file_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_identity_v1_identity_proto_goTypes = []any{
-	(WhoAmIReply_Verdict)(0),      // 0: gatehouse.identity.v1.WhoAmIReply.Verdict
-	(GroupsReply_Standing)(0),     // 1: gatehouse.identity.v1.GroupsReply.Standing
-	(*IntrospectRequest)(nil),     // 2: gatehouse.identity.v1.IntrospectRequest
-	(*IntrospectReply)(nil),       // 3: gatehouse.identity.v1.IntrospectReply
-	(*WhoAmIRequest)(nil),         // 4: gatehouse.identity.v1.WhoAmIRequest
-	(*Password)(nil),              // 5: gatehouse.identity.v1.Password
-	(*Session)(nil),               // 6: gatehouse.identity.v1.Session
-	(*WhoAmIReply)(nil),           // 7: gatehouse.identity.v1.WhoAmIReply
-	(*GroupsRequest)(nil),         // 8: gatehouse.identity.v1.GroupsRequest
-	(*GroupsReply)(nil),           // 9: gatehouse.identity.v1.GroupsReply
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(IntrospectReply_Holder)(0),   // 0: gatehouse.identity.v1.IntrospectReply.Holder
+	(WhoAmIReply_Verdict)(0),      // 1: gatehouse.identity.v1.WhoAmIReply.Verdict
+	(GroupsReply_Standing)(0),     // 2: gatehouse.identity.v1.GroupsReply.Standing
+	(*IntrospectRequest)(nil),     // 3: gatehouse.identity.v1.IntrospectRequest
+	(*IntrospectReply)(nil),       // 4: gatehouse.identity.v1.IntrospectReply
+	(*WhoAmIRequest)(nil),         // 5: gatehouse.identity.v1.WhoAmIRequest
+	(*Password)(nil),              // 6: gatehouse.identity.v1.Password
+	(*Session)(nil),               // 7: gatehouse.identity.v1.Session
+	(*WhoAmIReply)(nil),           // 8: gatehouse.identity.v1.WhoAmIReply
+	(*GroupsRequest)(nil),         // 9: gatehouse.identity.v1.GroupsRequest
+	(*GroupsReply)(nil),           // 10: gatehouse.identity.v1.GroupsReply
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_identity_v1_identity_proto_depIdxs = []int32{
-	10, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
-	10, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
-	11, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
-	5,  // 4: gatehouse.identity.v1.WhoAmIRequest.password:type_name -> gatehouse.identity.v1.Password
-	6,  // 5: gatehouse.identity.v1.WhoAmIRequest.session:type_name -> gatehouse.identity.v1.Session
-	0,  // 6: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
-	11, // 7: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
-	1,  // 8: gatehouse.identity.v1.GroupsReply.standing:type_name -> gatehouse.identity.v1.GroupsReply.Standing
-	11, // 9: gatehouse.identity.v1.GroupsReply.age:type_name -> google.protobuf.Duration
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	11, // 0: gatehouse.identity.v1.IntrospectReply.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 1: gatehouse.identity.v1.IntrospectReply.not_before:type_name -> google.protobuf.Timestamp
+	11, // 2: gatehouse.identity.v1.IntrospectReply.issued_at:type_name -> google.protobuf.Timestamp
+	12, // 3: gatehouse.identity.v1.IntrospectReply.age:type_name -> google.protobuf.Duration
+	0,  // 4: gatehouse.identity.v1.IntrospectReply.holder:type_name -> gatehouse.identity.v1.IntrospectReply.Holder
+	6,  // 5: gatehouse.identity.v1.WhoAmIRequest.password:type_name -> gatehouse.identity.v1.Password
+	7,  // 6: gatehouse.identity.v1.WhoAmIRequest.session:type_name -> gatehouse.identity.v1.Session
+	1,  // 7: gatehouse.identity.v1.WhoAmIReply.verdict:type_name -> gatehouse.identity.v1.WhoAmIReply.Verdict
+	12, // 8: gatehouse.identity.v1.WhoAmIReply.age:type_name -> google.protobuf.Duration
+	2,  // 9: gatehouse.identity.v1.GroupsReply.standing:type_name -> gatehouse.identity.v1.GroupsReply.Standing
+	12, // 10: gatehouse.identity.v1.GroupsReply.age:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_identity_v1_identity_proto_init() }
@@ -943,7 +1010,7 @@ func file_identity_v1_identity_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_identity_v1_identity_proto_rawDesc), len(file_identity_v1_identity_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,

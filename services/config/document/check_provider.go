@@ -7,38 +7,9 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 )
-
-// how a kind of provider is asked whose token it is.
-type how uint8
-
-const (
-	introspects how = iota // RFC 7662, or by its keys when only an issuer is named
-	byKeys                 // it has no introspection: its signed tokens are verified by its keys
-	byItsOwn               // an endpoint and a way of its own, known to Gatehouse
-	byItsClient            // as byItsOwn, with a client id and secret
-)
-
-// howAsked gives how each kind of provider is asked; see docs/reference for the sources.
-func howAsked() map[string]how {
-	return map[string]how{
-		"custom": introspects, "okta": introspects, "keycloak": introspects, "gitlab": introspects,
-		"pingfederate": introspects, "pingone": introspects,
-		"entra": byKeys, "cognito": byKeys,
-		"google": byItsOwn, "github": byItsClient,
-	}
-}
-
-// Kinds gives the kinds of provider, sorted.
-func Kinds() []string {
-	var kinds []string
-	for kind := range howAsked() {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	return kinds
-}
 
 func (k *checker) providers(path string, s *configlog.Site) {
 	ids := map[string]bool{}
@@ -48,8 +19,8 @@ func (k *checker) providers(path string, s *configlog.Site) {
 			k.problem(where+".id", "is another provider's already")
 		}
 		ids[p.ID] = true
-		if k.oneOf(where+".kind", p.Kind, Kinds()...) {
-			k.endpoints(where, p)
+		if k.oneOf(where+".kind", p.Kind, presets.Kinds()...) {
+			k.judged(where, p)
 		}
 		k.audience(where, s, p)
 		k.between(where+".cache.max_ttl", p.Cache.MaxTTL, 0, time.Hour)
@@ -60,40 +31,90 @@ func (k *checker) providers(path string, s *configlog.Site) {
 	}
 }
 
-// endpoints checks where the provider is and what Gatehouse shows itself with there.
-func (k *checker) endpoints(path string, p *configlog.Provider) {
-	asked := howAsked()[p.Kind]
-	if p.IntrospectionEndpoint != "" {
-		k.endpoint(path+".introspection_endpoint", p.IntrospectionEndpoint, shape{path: true, query: true}, p)
+// judged checks how the provider's tokens are judged, and that all is there for it.
+func (k *checker) judged(path string, p *configlog.Provider) {
+	preset, _ := presets.Of(p.Kind)
+	way := presets.ValidationOf(p)
+	ways := make([]string, len(preset.Validations))
+	for i, v := range preset.Validations {
+		ways[i] = string(v)
+	}
+	sound := k.oneOf(path+".validation", string(way), ways...)
+	for name, raw := range map[string]string{"introspection_endpoint": p.IntrospectionEndpoint, "jwks_uri": p.JWKSURI} {
+		if raw != "" {
+			k.endpoint(path+"."+name, strings.ReplaceAll(raw, "{client_id}", "x"), shape{path: true, query: true}, p)
+		}
 	}
 	if p.Issuer != "" {
 		k.endpoint(path+".issuer", p.Issuer, shape{path: true}, p)
 	}
+	if sound {
+		k.found(path, p, preset, way)
+		k.shown(path, p, preset, way)
+	}
+	k.prefix(path+".token_prefix", p, preset)
+}
+
+// found checks that the provider can be found.
+func (k *checker) found(path string, p *configlog.Provider, preset presets.Preset, way presets.Validation) {
+	own := way == presets.TokenInfo || way == presets.TokenCheck
 	switch {
-	case asked == byKeys && p.Issuer == "":
-		k.problem(path+".issuer", "is required: %s has no introspection, its tokens are verified by its keys", p.Kind)
-	case asked == introspects && p.IntrospectionEndpoint == "" && p.Issuer == "":
-		k.problem(path+".introspection_endpoint", "is required, or an issuer whose keys verify its tokens")
+	case own && p.IntrospectionEndpoint == "" && strings.Contains(preset.Endpoint, "{host}"):
+		k.problem(path+".introspection_endpoint", "is required: %s", preset.Endpoint)
+	case own:
+	case way.Signed() && p.Issuer == "":
+		k.problem(path+".issuer", "is required: signed tokens are believed of one issuer only")
+	case way == presets.Introspection && p.IntrospectionEndpoint == "" && p.Issuer == "":
+		k.problem(path+".introspection_endpoint", "is required, or an issuer whose discovery document names it")
 	}
-	switch { // as long as introspection asks by RFC 7662 only
-	case asked != introspects:
-		k.warn(path+".kind", "is kept, but this version cannot ask such a provider: its tokens are answered provider_unavailable")
-	case p.IntrospectionEndpoint == "":
-		k.warn(path+".introspection_endpoint", "is empty, and this version does not verify by keys: tokens are answered provider_unavailable")
+	if p.IntrospectionEndpoint != "" && !way.Asked() {
+		k.warn(path+".introspection_endpoint", "is not used: tokens are verified by keys, and a revoked one goes on until it ends")
 	}
-	k.oneOf(path+".caller_auth", p.CallerAuth, "client_secret_basic", "client_secret_post", "none")
+	if p.JWKSURI != "" && !way.Signed() {
+		k.warn(path+".jwks_uri", "is not used: tokens are not verified by keys")
+	}
+}
+
+// shown checks what Gatehouse shows itself with to a provider that is asked.
+func (k *checker) shown(path string, p *configlog.Provider, preset presets.Preset, way presets.Validation) {
+	asked := way.Asked() && way != presets.TokenInfo
+	callers := preset.CallerAuth
+	if !asked { // as whom nobody is asked does not matter
+		callers = append(slices.Clone(callers), "client_secret_basic", "client_secret_post", "private_key_jwt", "none")
+	}
+	if !k.oneOf(path+".caller_auth", p.CallerAuth, callers...) {
+		return
+	}
 	k.secret(path+".client_secret", p.ClientSecret)
-	if p.CallerAuth == "none" && !p.ClientSecret.IsZero() {
-		k.warn(path+".client_secret", "is never sent while caller_auth is none")
+	k.secret(path+".private_key", p.PrivateKey)
+	byKey, bySecret := p.CallerAuth == "private_key_jwt", strings.HasPrefix(p.CallerAuth, "client_secret_")
+	if !p.ClientSecret.IsZero() && !(asked && bySecret) {
+		k.warn(path+".client_secret", "is never sent")
 	}
-	if p.CallerAuth == "none" && asked != byItsClient || (asked != byItsClient && p.IntrospectionEndpoint == "") {
+	if (!p.PrivateKey.IsZero() || p.PrivateKeyID != "") && !(asked && byKey) {
+		k.warn(path+".private_key", "signs nothing unless caller_auth is private_key_jwt and the provider is asked")
+	}
+	if !asked || p.CallerAuth == "none" {
 		return
 	}
 	if p.ClientID == "" {
 		k.problem(path+".client_id", "is required to ask this provider")
 	}
-	if p.ClientSecret.IsZero() {
+	if bySecret && p.ClientSecret.IsZero() {
 		k.problem(path+".client_secret", "is required to ask this provider: value, ref, env or file")
+	}
+	if byKey && p.PrivateKey.IsZero() {
+		k.problem(path+".private_key", "is required to ask this provider: value, ref, env or file")
+	}
+}
+
+func (k *checker) prefix(path string, p *configlog.Provider, preset presets.Preset) {
+	switch {
+	case p.TokenPrefix == "":
+	case len(p.TokenPrefix) > 64 || strings.ContainsFunc(p.TokenPrefix, func(c rune) bool { return c <= ' ' || c > '~' }):
+		k.problem(path, "must be 1 to 64 visible ASCII characters")
+	case preset.Issues&presets.Opaque == 0 || presets.ValidationOf(p).Signed():
+		k.warn(path, "has no effect: its tokens are signed, and known by their issuer")
 	}
 }
 
@@ -137,6 +158,9 @@ func (k *checker) audience(path string, s *configlog.Site, p *configlog.Provider
 			k.problem(where+".service_account", "has no credential in upstream.accounts")
 		}
 		acts = acts || c.ServiceAccount != ""
+	}
+	if preset, known := presets.Of(p.Kind); known && !preset.Machines && s.Grant == "client_credentials" {
+		k.warn(path+".kind", "issues tokens to persons only, and with grant client_credentials they are refused (not_a_client_token)")
 	}
 	if !acts && s.Grant == "client_credentials" {
 		k.warn(path+".service_account", "is empty: tokens of clients act as nobody and are refused (no_upstream_account)")

@@ -7,10 +7,11 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 )
 
 // complete writes what has several spellings in one, so that the same thing said twice is no change: host
-// names, URLs without a last slash, address ranges. It fills in the one default that depends on another field
+// names, URLs without a last slash, address ranges. It fills in the defaults that depend on another field
 // and leaves out what a list names again.
 func complete(c *configlog.Config) []fault.Problem {
 	var twice []fault.Problem
@@ -36,11 +37,24 @@ func complete(c *configlog.Config) []fault.Problem {
 			twice = append(twice, unique(path+"."+name, list)...)
 		}
 		for j := range s.Providers {
+			usual(&s.Providers[j])
 			twice = append(twice, unique(at(path+".providers", j)+".required_scopes", &s.Providers[j].RequiredScopes)...)
 		}
 	}
 	slices.SortFunc(twice, byPath)
 	return twice
+}
+
+// usual fills in what a provider's preset says where nothing was said.
+func usual(p *configlog.Provider) {
+	preset, known := presets.Of(p.Kind)
+	if !known {
+		return
+	}
+	p.Validation = string(presets.ValidationOf(p))
+	if p.CallerAuth == "" {
+		p.CallerAuth = preset.CallerAuth[0]
+	}
 }
 
 // lists gives every list of texts of a site but those of its providers, by path.

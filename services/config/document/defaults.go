@@ -36,8 +36,7 @@ func DefaultSite() configlog.Site {
 // DefaultProvider gives a provider of which nothing was said.
 func DefaultProvider() configlog.Provider {
 	return configlog.Provider{
-		Kind:       "custom",
-		CallerAuth: "client_secret_basic",
-		Cache:      configlog.Cache{MaxTTL: configlog.Duration(time.Minute), NegativeTTL: configlog.Duration(5 * time.Second)},
+		Kind:  "custom",
+		Cache: configlog.Cache{MaxTTL: configlog.Duration(time.Minute), NegativeTTL: configlog.Duration(5 * time.Second)},
 	}
 }

@@ -28,9 +28,6 @@ func (k *checker) notYet(c *configlog.Config) {
 		if s.Grant != DefaultSite().Grant {
 			k.warn(path+"grant", "a token acts as the user it names, who needs a credential under upstream.accounts; the sign-in itself is not built yet")
 		}
-		if s.Methods.ProductOAuth && len(s.Providers) > 0 {
-			k.warn(path+"methods.product_oauth", "is obeyed by this version only while the site has no providers")
-		}
 	}
 }
 

@@ -115,10 +115,14 @@ const (
 	accountCredential
 	privateKey
 	directoryCredential
+	providerKey
 )
 
 // IsPrivateKey tells whether a key belongs there, and not a line of text.
-func (p Place) IsPrivateKey() bool { return p.kind == privateKey }
+func (p Place) IsPrivateKey() bool { return p.kind == privateKey || p.kind == providerKey }
+
+// IsRSA tells whether only an RSA key is of use there.
+func (p Place) IsRSA() bool { return p.kind == privateKey }
 
 // IsToken tells whether a personal access token belongs there.
 func (p Place) IsToken() bool {
@@ -150,6 +154,9 @@ func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configl
 			p.ClientSecret = see(Place{
 				Key: under(at(path+".providers", j), "client_secret"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: clientSecret,
 			}, p.ClientSecret)
+			p.PrivateKey = see(Place{
+				Key: under(at(path+".providers", j), "private_key"), Owner: secret.Introspection, Site: s.ID, Provider: p.ID, kind: providerKey,
+			}, p.PrivateKey)
 		}
 		s.Directory.Credential = see(Place{
 			Key: path + ".directory.credential", Owner: secret.Introspection, Site: s.ID, kind: directoryCredential,
@@ -180,6 +187,10 @@ func SecretAt(c *configlog.Config, p Place) configlog.Secret {
 	case clientSecret:
 		if found := s.Provider(p.Provider); found != nil {
 			return found.ClientSecret
+		}
+	case providerKey:
+		if found := s.Provider(p.Provider); found != nil {
+			return found.PrivateKey
 		}
 	case accountCredential:
 		return s.Upstream.Accounts[p.Account]

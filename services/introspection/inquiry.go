@@ -1,0 +1,123 @@
+package introspection
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// inquiry is what a validator may ask of a provider over HTTP, in the name of one token.
+type inquiry struct {
+	*asker
+	endpoint *endpoint
+	key      key // of the token: failures count once a token
+}
+
+// request makes one HTTP request. It is made anew for each try.
+type request func(ctx context.Context) (*http.Request, error)
+
+// response is what a provider answered, and when. Its body is JSON by its Content-Type, whole and bounded.
+type response struct {
+	status int
+	body   []byte
+	at     time.Time
+}
+
+// call is one question to a provider.
+type call struct {
+	what string // as metrics and spans name it
+	make request
+	// mean tells what is wrong with a status; nil: 200 is wanted.
+	mean func(status int) *problem
+	// read reads the reply.
+	read func(response) (result, *problem)
+}
+
+// send asks the provider, unless the breaker or the gate forbids it.
+func (q *inquiry) send(ctx context.Context, c call) *problem {
+	e := q.endpoint
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	if e.breaker.refuses(time.Now()) {
+		q.counters.called(e, c.what, "refused_by_breaker", 0)
+		return resting()
+	}
+	if err := e.gate.enter(ctx); err != nil {
+		q.counters.called(e, c.what, "refused_by_limit", 0)
+		return &problem{result: resultRefused, text: "it is asked too much at once"}
+	}
+	defer e.gate.leave()
+	ok, probe := e.breaker.admit(time.Now())
+	if !ok {
+		q.counters.called(e, c.what, "refused_by_breaker", 0)
+		return resting()
+	}
+	r := unknown
+	defer func() { e.breaker.settle(q.key, r, probe, time.Now()) }()
+	ctx, span := q.tracer.Start(ctx, c.what+" at provider", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("site", e.site), attribute.String("provider", e.provider)))
+	defer span.End()
+	began := time.Now()
+	became, p := q.exchange(ctx, c)
+	if p != nil {
+		became = p.result
+		span.SetStatus(codes.Error, p.text)
+	}
+	r = became.reach()
+	q.counters.called(e, c.what, string(became), time.Since(began))
+	span.SetAttributes(attribute.String("result", string(became)))
+	q.note(ctx, e, became, p)
+	return p
+}
+
+// resting is a provider that did not answer lately.
+func resting() *problem {
+	return &problem{result: resultRefused, text: "it did not answer lately and is left alone for a while"}
+}
+
+// exchange is the HTTP call itself.
+func (q *inquiry) exchange(ctx context.Context, c call) (result, *problem) {
+	r, err := c.make(ctx)
+	if err != nil {
+		return "", &problem{result: resultUnreachable, text: "its endpoint is no URL, or our key does not sign"}
+	}
+	setCommon(r.Header)
+	answer, err := q.client.Do(r)
+	out := response{at: time.Now()}
+	if err != nil {
+		return "", notAnswered(ctx, err)
+	}
+	defer finish(answer)
+	out.status = answer.StatusCode
+	mean := c.mean
+	if mean == nil {
+		mean = statusProblem
+	}
+	if p := mean(out.status); p != nil {
+		return "", p
+	}
+	var p *problem
+	if out.body, p = readReply(ctx, answer); p != nil {
+		return "", p
+	}
+	return c.read(out)
+}
+
+// note logs how it goes with a provider, when that is worth a line.
+func (q *inquiry) note(ctx context.Context, e *endpoint, r result, p *problem) {
+	worth, healed := e.notes.worth(r, time.Now())
+	if !worth {
+		return
+	}
+	attrs := []slog.Attr{slog.String("site", e.site), slog.String("provider", e.provider), slog.String("result", string(r))}
+	if healed {
+		q.log.LogAttrs(ctx, slog.LevelInfo, "provider answers again", attrs...)
+		return
+	}
+	q.log.LogAttrs(ctx, slog.LevelWarn, "provider gave no answer", append(attrs, slog.String("problem", p.text))...)
+}

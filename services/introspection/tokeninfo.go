@@ -1,0 +1,42 @@
+package introspection
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// tokenInfo judges Google's tokens by its tokeninfo endpoint: 200 with the token's claims, most of them in quotes, and 400
+// invalid_token for one that is not good. It takes the token in the query: nothing here ever writes down a URL it asked.
+type tokenInfo struct {
+	endpoint string
+	reading  reading
+}
+
+func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
+	p := q.send(ctx, call{
+		what: "tokeninfo",
+		make: get(v.endpoint + "?" + url.Values{"access_token": {token}}.Encode()),
+		mean: func(status int) *problem {
+			if status == http.StatusBadRequest {
+				return nil
+			}
+			return publicStatus(status)
+		},
+		read: func(r response) (result, *problem) {
+			at = r.at
+			var err error
+			if r.status == http.StatusBadRequest {
+				f, err = parseRefusal(r.body)
+			} else {
+				f, err = parseClaimsOf(r.body, v.reading, r.at)
+			}
+			if err != nil {
+				return "", &problem{result: resultMalformed, text: "the reply " + err.Error()}
+			}
+			return f.result(), nil
+		},
+	})
+	return f, at, p
+}

@@ -1,0 +1,91 @@
+package introspection
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
+)
+
+// validator judges the tokens of one provider in one way. What it gives are facts; at is when they were said. A problem is
+// no word about the token.
+type validator interface {
+	judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, p *problem)
+}
+
+// judges gives the validator of a provider.
+func (a *asking) judges(s Settings) (validator, *cannot) {
+	preset, known := presets.Of(a.kind)
+	way := presets.Validation(a.validation)
+	if !known || !preset.Takes(way) {
+		return nil, &cannot{trouble: troubleKind, cause: errors.New("kind " + strconv.Quote(a.kind) + ", validation " + strconv.Quote(a.validation))}
+	}
+	for _, raw := range []string{a.issuer, a.url, a.jwksURI} {
+		if raw != "" && !isURL(raw) {
+			return nil, &cannot{trouble: troubleURL} // an error would repeat the URL, which may hold a password
+		}
+	}
+	audience := ""
+	if preset.Audience == "issuer" {
+		audience = a.issuer
+	}
+	shown, err := newCaller(a.callerAuth, a.clientID, a.value, a.keyID, audience)
+	if err != nil {
+		return nil, &cannot{trouble: troubleKey, cause: err}
+	}
+	how := reading{Reading: preset.Reading, usernameClaim: a.usernameClaim}
+	switch way {
+	case presets.TokenInfo:
+		return &tokenInfo{endpoint: cmp.Or(a.url, preset.Endpoint), reading: how}, nil
+	case presets.TokenCheck:
+		at := strings.ReplaceAll(cmp.Or(a.url, preset.Endpoint), "{client_id}", url.PathEscape(a.clientID))
+		if !isURL(at) {
+			return nil, &cannot{trouble: troubleURL}
+		}
+		return &tokenCheck{endpoint: at, caller: shown, reading: how}, nil
+	case presets.Introspection, presets.JWT, presets.JWTAndIntrospection:
+	}
+	return a.byStandard(way, shown, how, s)
+}
+
+// byStandard is for what discovery, RFC 7662 and JWK sets are enough.
+func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, s Settings) (validator, *cannot) {
+	if a.issuer == "" && (way.Signed() || a.url == "") {
+		return nil, &cannot{trouble: troubleURL}
+	}
+	found := newMetadata(a.issuer, s)
+	asked := &introspecting{caller: shown, reading: how, endpoint: given(a.url, found, "introspection_endpoint", func(m metadata) string { return m.Introspection })}
+	if way == presets.Introspection {
+		return asked, nil
+	}
+	keys := newKeys(given(a.jwksURI, found, "jwks_uri", func(m metadata) string { return m.JWKSURI }), s)
+	signed := &verifying{issuer: a.issuer, keys: keys, reading: how}
+	if way == presets.JWT {
+		return signed, nil
+	}
+	return &verifyingFirst{first: signed, then: asked}, nil
+}
+
+// given gives an endpoint: the one that is configured, else the one that discovery finds.
+func given(configured string, found *kept[metadata], name string, of func(metadata) string) endpointURL {
+	if configured != "" {
+		return func(context.Context, *inquiry) (string, *problem) { return configured, nil }
+	}
+	return func(ctx context.Context, q *inquiry) (string, *problem) {
+		m, p := found.get(ctx, q)
+		if p == nil && of(m) == "" {
+			p = &problem{result: resultMalformed, text: "its discovery document has no " + name}
+		}
+		return of(m), p
+	}
+}
+
+func isURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
