@@ -74,7 +74,7 @@ func (m *metadata) wrong(issuer string) *problem {
 	}
 	for _, raw := range []string{m.JWKSURI, m.Introspection} {
 		u, err := url.Parse(raw)
-		if raw != "" && (err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && strings.HasPrefix(issuer, "http://"))) {
+		if raw != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !strings.HasPrefix(issuer, "http://"))) {
 			return wrong("names an endpoint that is no https URL")
 		}
 	}

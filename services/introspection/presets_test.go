@@ -55,7 +55,7 @@ func fixtures() []fixture {
 		{"keycloak", "a refresh token", 200, swap(keycloak, `"typ":"Bearer"`, `"typ":"Refresh"`, 1), "ci, service-account-ci, email profile, account jira, 300, Bearer", false, "", ""},
 		{"google", "of a person", 200, google, "32555350559.apps.googleusercontent.com, user@example.com, openid https://www.googleapis.com/auth/userinfo.email, 32555350559.apps.googleusercontent.com, 3488", true, "", ""},
 		{"google", "of a service account", 200, `{"azp":"102","aud":"102","sub":"102","scope":"https://www.googleapis.com/auth/userinfo.email","exp":"{now+3599}","expires_in":"3599","email":"ci@p.iam.gserviceaccount.com","email_verified":"true","access_type":"online"}`, "102, ci@p.iam.gserviceaccount.com, https://www.googleapis.com/auth/userinfo.email, 102, 3599", false, "", ""},
-		{"google", "without a person", 200, `{"azp":"102","aud":"102","scope":"a","expires_in":"60"}`, "102, , a, 102, 60", false, "", ""},
+		{"google", "of somebody it does not name", 200, `{"azp":"102","aud":"102","scope":"a","expires_in":"60"}`, "102, , a, 102, 60", true, "", ""},
 		{"google", "one that is not good", 400, `{"error":"invalid_token","error_description":"Invalid Value"}`, "", false, "inactive", ""},
 		{"google", "another error", 400, `{"error":"invalid_request"}`, "", false, "", "not about the token"},
 		{"google", "too many", 429, `{}`, "", false, "", "429"},

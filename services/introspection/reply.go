@@ -305,14 +305,20 @@ func (r *reader) scopes(names []string) (all []string) {
 
 // person tells whether a token was issued to one.
 func (r *reader) person(how presets.Person, client string) bool {
-	return how.Always || slices.ContainsFunc(how.By, func(name string) bool {
+	person, proof := how.Always, false
+	for _, name := range how.By {
 		v := r.value(name)
 		if v == nil || string(v) == `""` || string(v) == "[]" {
-			return false
+			continue
 		}
 		word, _ := asWord(v)
-		return !slices.ContainsFunc(how.Client, func(form string) bool { return names.Same(word, strings.ReplaceAll(form, "{client}", client)) })
-	})
+		if slices.ContainsFunc(how.Client, func(form string) bool { return names.Same(word, strings.ReplaceAll(form, "{client}", client)) }) {
+			proof = true
+		} else {
+			person = true
+		}
+	}
+	return person || how.Proof && !proof
 }
 
 func (r *reader) tokenType() string {

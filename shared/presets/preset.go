@@ -83,6 +83,8 @@ type Person struct {
 	Always bool
 	// By are the members that say so: one whose value is none of Client, in which {client} stands for the client id.
 	By, Client []string
+	// Proof: the token is a person's unless one of By shows that it is the client's own, because a person's may have none.
+	Proof bool
 }
 
 // Of gives the preset of a kind.

@@ -88,10 +88,10 @@ func (k *checker) shown(path string, p *configlog.Provider, preset presets.Prese
 	k.secret(path+".client_secret", p.ClientSecret)
 	k.secret(path+".private_key", p.PrivateKey)
 	byKey, bySecret := p.CallerAuth == "private_key_jwt", strings.HasPrefix(p.CallerAuth, "client_secret_")
-	if !p.ClientSecret.IsZero() && !(asked && bySecret) {
+	if !p.ClientSecret.IsZero() && (!asked || !bySecret) {
 		k.warn(path+".client_secret", "is never sent")
 	}
-	if (!p.PrivateKey.IsZero() || p.PrivateKeyID != "") && !(asked && byKey) {
+	if (!p.PrivateKey.IsZero() || p.PrivateKeyID != "") && (!asked || !byKey) {
 		k.warn(path+".private_key", "signs nothing unless caller_auth is private_key_jwt and the provider is asked")
 	}
 	if !asked || p.CallerAuth == "none" {
