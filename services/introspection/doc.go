@@ -1,11 +1,12 @@
 // Package introspection says who a credential belongs to, and holds the only key that opens provider secrets.
 //
-//	in   identity.v1.introspect  an OAuth token   -> facts of the provider (RFC 7662), normalised, with their age
+//	in   identity.v1.introspect  an OAuth token   -> facts of the provider that can have issued it, normalised, with their age
 //	     identity.v1.whoami      PAT, password, session -> the user, as the site's product says
 //	     identity.v1.groups      a user -> which of some groups he is in, as the site's directory says: the product, or Crowd
 //	     the configuration log                    -> which providers and nodes there are, and how they are asked
-//	out  POST to providers, GET to the products' nodes and to Crowd; nothing else, and never what a gateway should decide: exp,
-//	     nbf, scopes and audience are judged there, on every call
+//	out  questions to providers, by the validator of each (validator.go: rfc7662.go, jwt.go, tokeninfo.go, github.go), GET to
+//	     the products' nodes and to Crowd; nothing else, and never what a gateway should decide: exp, nbf, scopes and audience
+//	     are judged there, on every call
 //
 // Several instances share the questions (queue group introspection). A question names the configuration it is
 // asked under, and an instance that is behind catches up for at most Settings.CatchUp.
@@ -30,6 +31,10 @@
 //	provider says 401, 403        unavailable: our client is wrong, not the token             TestWhatAProviderMayDoWrong
 //	provider says nonsense        (other status, redirect, no JSON, no active, too large,     TestWhatAProviderMayDoWrong
 //	                              compressed) unavailable for that token only
+//	keys or metadata not there    those that are known hold for an hour (KeysMaxAge), then    TestKeysThatCannotBeFetched
+//	                              unavailable; so is a token whose key id is unknown then
+//	  nonsense, too many, too big unavailable, for that provider's tokens only                TestWhatKeysAndMetadataMayBe
+//	  unknown key ids             inactive; keys are fetched again, each KeysPause at most    TestTokensThatAreNotTheProviders
 //	one of several providers away another one's active counts; else unavailable               TestSeveralProvidersAreAskedInTheirOrder
 //	too many calls at once        64 a provider, 256 wait, the rest unavailable at once       TestOneProviderGetsSoManyCallsAtOnceAndNoMore
 //	node not there                the next one; all of them: unavailable                      TestTheNextNodeIsAskedWhenOneIsAway

@@ -3,13 +3,16 @@ package introspection_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
 	"github.com/gatehouse-suite/gatehouse/services/lab"
@@ -82,6 +85,28 @@ func TestSecretsAreNowhere(t *testing.T) {
 		p.IntrospectionEndpoint = parrot(t, prefix)
 		w.commit(trusted("jira", p))
 		ask()
+	}
+	own := func(c configlog.Provider, token string) { // the ways that are not RFC 7662's
+		w.commit(trusted("jira", c))
+		note(w.introspect("jira", token))
+	}
+	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		http.Redirect(w, r, "/?"+r.URL.RawQuery+string(body)+r.Header.Get("Authorization"), http.StatusFound)
+	}))
+	t.Cleanup(repeats.Close)
+	signedToken := ecKey(t, "k").sign(t, claims(repeats.URL, "sub", "S3CRET-subject"), "kid", "S3CRET-key-id")
+	for _, endpoint := range []string{parrot(t, ""), parrot(t, "HTTP/1.1 "), parrot(t, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"), repeats.URL, "https" + strings.TrimPrefix(repeats.URL, "http"), "http://127.0.0.1:1"} {
+		c := p
+		c.IntrospectionEndpoint = endpoint
+		c.Kind, c.CallerAuth = "google", "none"
+		own(c, "ya29.S3CRET-token")
+		c.Kind, c.CallerAuth = "github", "client_secret_basic"
+		own(c, "gho_S3CRET-token")
+		c.Kind, c.CallerAuth, c.PrivateKey = "custom", "private_key_jwt", w.seal("-----BEGIN PRIVATE KEY-----\nS3CRET-value\n-----END PRIVATE KEY-----\n")
+		own(c, "S3CRET-token")
+		c.Validation, c.Issuer, c.IntrospectionEndpoint = "jwt", repeats.URL, ""
+		own(c, signedToken)
 	}
 	for _, site := range []string{"lab-jira", "lab-confluence", "parrot"} {
 		r, err := w.pat(site, "S3CRET-pat")
