@@ -16,7 +16,9 @@
 //	                     restart goes on from the Snapshot file and the spool
 //	introspection        as NATS, for new credentials, and for sessions where a rule wants to know whose they are
 //	directory            its last word about a user until the site's directory.max_age, then 503 directory_unavailable
-//	identity provider    503 provider_unavailable for new tokens, never "invalid token"
+//	identity provider    503 provider_unavailable for new tokens, never "invalid token"; tokens in use were asked about
+//	                     before their time was over, so they hold for at least a tenth of cache.max_ttl
+//	a flood of guesses   429 too_many_unknown for the address, but for credentials known here; nobody is asked
 //	config               nothing: the log is followed without it
 //	audit, Postgres      nothing: the stream and the spool keep the records
 //	stream AUDIT full    the records wait in the spool, as with NATS away

@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/maypok86/otter/v2"
 	"github.com/nats-io/nats.go"
@@ -69,8 +69,8 @@ type member struct {
 	standing   identityv1.GroupsReply_Standing
 	groups     []string // those of his groups that a rule names
 	allowed    bool
-	readOnly   string       // the group that makes him read-only; empty: none
-	tried      atomic.Int64 // unix nanoseconds: when a newer word was last asked for
+	readOnly   string // the group that makes him read-only; empty: none
+	renewal    renewal.Mark
 }
 
 // memberKey is a user and the rules he was held against.
@@ -101,10 +101,8 @@ func (m *members) of(c *call, g *groupRules) (*member, error) {
 			if age < min(refusedFor, g.maxAge) {
 				return known, nil
 			}
-		case age < g.maxAge/2:
-			return known, nil
 		case age < g.maxAge:
-			if known.due(g, c.at) {
+			if known.renewal.Due(age, g.maxAge, 0.5, c.at) {
 				m.start(c, g, k)
 			}
 			return known, nil
@@ -118,12 +116,6 @@ func (m *members) of(c *call, g *groupRules) (*member, error) {
 	case <-c.ctx.Done():
 		return nil, context.Cause(c.ctx)
 	}
-}
-
-// due tells whether a newer word should be asked for, and that once in a while only.
-func (known *member) due(g *groupRules, now time.Time) bool {
-	last := known.tried.Load()
-	return now.UnixNano()-last >= int64(min(g.maxAge/20, 30*time.Second)) && known.tried.CompareAndSwap(last, now.UnixNano())
 }
 
 // start asks once for all calls that want to know the same now. The question outlives the call that began it.
@@ -140,6 +132,9 @@ func (m *members) start(c *call, g *groupRules, k memberKey) <-chan singleflight
 			return nil, err
 		}
 		found := g.hold(reply, asked)
+		if last, ok := m.known.GetIfPresent(k); ok {
+			found.renewal.From(&last.renewal)
+		}
 		if found.standing == identityv1.GroupsReply_STANDING_ACTIVE {
 			m.asked("known")
 		} else {

@@ -8,11 +8,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"net/netip"
 	"sync"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/maypok86/otter/v2"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/singleflight"
@@ -31,6 +33,7 @@ type identity struct {
 	whoami      *identityv1.WhoAmIReply
 	expiresAt   time.Time // of a token; zero: it did not say
 	notBefore   time.Time
+	renewal     renewal.Mark
 }
 
 // good tells whether the answer lets the caller in, before any rule: it goes to the larger cache.
@@ -48,6 +51,7 @@ type identities struct {
 	known   *otter.Cache[cacheKey, *identity]
 	unknown *otter.Cache[cacheKey, *identity]
 	flights singleflight.Group
+	guesses *guesses // nil: not bound
 	asked   func(result string)
 }
 
@@ -59,7 +63,11 @@ func newIdentities(nc *nats.Conn, s Settings, installation string, asked func(st
 	if err != nil {
 		return nil, err
 	}
-	ids := &identities{nc: nc, timeout: s.IdentityTimeout, asked: asked, trail: trail}
+	bound, err := newGuesses(s.UnknownBurst, s.UnknownPerSecond)
+	if err != nil {
+		return nil, err
+	}
+	ids := &identities{guesses: bound, nc: nc, timeout: s.IdentityTimeout, asked: asked, trail: trail}
 	ids.macs.New = func() any { return hmac.New(sha256.New, secret) }
 	if ids.known, err = otter.New(&otter.Options[cacheKey, *identity]{MaximumSize: s.IdentityCache}); err != nil {
 		return nil, err
@@ -121,32 +129,20 @@ func (ids *identities) refuse(k cacheKey, fingerprint string) {
 	})
 }
 
-// ask asks introspection, once for all calls that wait for the same credential. A caller whose ctx ends leaves;
-// the question goes on for the others. The error is a fault.
-func (ids *identities) ask(ctx context.Context, k cacheKey, fingerprint, subject string, request, reply proto.Message) (*identity, error) {
-	flight := ids.flights.DoChan(string(k[:]), func() (any, error) {
-		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
-		defer cancel()
-		asked := time.Now()
-		if err := ask.Do(shared, ids.nc, subject, request, reply); err != nil {
-			ids.asked("failed")
-			return nil, err
-		}
-		id := newIdentity(reply, asked) // its age may have grown on the way
-		id.fingerprint = fingerprint
-		if id.good() {
-			ids.asked("known")
-			ids.unknown.Invalidate(k)
-			ids.known.Set(k, id)
-		} else {
-			ids.asked("unknown")
-			ids.known.Invalidate(k)
-			ids.unknown.Set(k, id)
-		}
-		return id, nil
-	})
+// question is what introspection is asked about a credential.
+type question struct {
+	key            cacheKey
+	fingerprint    string
+	from           *netip.Prefix // who guesses; nil: it is no guess
+	subject        string
+	request, reply proto.Message
+}
+
+// ask asks introspection, and waits for the answer. A caller whose ctx ends leaves; the question goes on for the others. The
+// error is a fault, or *tooMany.
+func (ids *identities) ask(ctx context.Context, q question) (*identity, error) {
 	select {
-	case result := <-flight:
+	case result := <-ids.start(ctx, q):
 		if result.Err != nil {
 			return nil, result.Err
 		}
@@ -155,6 +151,54 @@ func (ids *identities) ask(ctx context.Context, k cacheKey, fingerprint, subject
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// start asks once for all calls that want to know the same now.
+func (ids *identities) start(ctx context.Context, q question) <-chan singleflight.Result {
+	k := q.key
+	return ids.flights.DoChan(string(k[:]), func() (any, error) {
+		last, was := ids.known.GetIfPresent(k)
+		_, heard := ids.unknown.GetIfPresent(k)
+		guess := q.from != nil && !was && !heard // who asks about the same again has not guessed again
+		if guess {
+			if wait := ids.guesses.wait(*q.from, time.Now()); wait > 0 {
+				ids.asked("too_many")
+				return nil, &tooMany{wait}
+			}
+		}
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
+		defer cancel()
+		asked := time.Now()
+		if err := ask.Do(shared, ids.nc, q.subject, q.request, q.reply); err != nil {
+			ids.asked("failed")
+			return nil, err
+		}
+		id := newIdentity(q.reply, asked) // its age may have grown on the way
+		if id.fingerprint = q.fingerprint; was {
+			id.renewal.From(&last.renewal)
+		}
+		if id.good() {
+			ids.asked("known")
+			ids.unknown.Invalidate(k)
+			ids.known.Set(k, id)
+		} else {
+			ids.asked("unknown")
+			if guess {
+				ids.guesses.missed(*q.from, asked)
+			}
+			ids.known.Invalidate(k)
+			ids.unknown.Set(k, id)
+		}
+		return id, nil
+	})
+}
+
+// tooMany is a question that is not asked, because its caller has guessed too often.
+type tooMany struct{ wait time.Duration }
+
+// Error says so.
+func (e *tooMany) Error() string {
+	return "too many unknown credentials came from the caller's address"
 }
 
 func newIdentity(reply proto.Message, now time.Time) *identity {

@@ -138,3 +138,43 @@ func TestAProvidersRulesJudgeACachedTokenAtOnce(t *testing.T) {
 	gw.reached(t, w.commit(&configv1.ProviderTrusted{Site: "jira", Provider: p}))
 	gw.runs(t, []try{{name: "another issuer", header: token, status: http.StatusUnauthorized, reason: "token_inactive"}})
 }
+
+// TestAUsedTokenNeverWaits: before its time is over it is asked about behind the back of who uses it; a provider that is away
+// is not noticed until then.
+func TestAUsedTokenNeverWaits(t *testing.T) {
+	t.Parallel()
+	const maxTTL = time.Second
+	w := newWorld(t)
+	seq := w.commit(w.site()...)
+	p := w.provider()
+	p.CacheMaxTtl = durationpb.New(maxTTL)
+	seq = max(seq, w.commit(&configv1.ProviderTrusted{Site: "jira", Provider: p}))
+	gw := w.gateway("")
+	gw.reached(t, seq)
+	token := []string{"Authorization", "Bearer " + w.token()}
+	call := func() (int, time.Duration) {
+		began := time.Now()
+		resp, _ := do(t, request(t, http.MethodGet, gw.url+echo, nil, token...))
+		return resp.StatusCode, time.Since(began)
+	}
+	call()
+	before := w.lab.Provider.Introspections()
+	w.lab.Provider.SetFault(lab.Slow(200 * time.Millisecond))
+	began, longest := time.Now(), time.Duration(0)
+	testkit.Until(t, "three lives", func() bool {
+		status, took := call()
+		if longest = max(longest, took); status != http.StatusOK {
+			t.Fatal(status)
+		}
+		return time.Since(began) > 3*maxTTL
+	})
+	if n := w.lab.Provider.Introspections() - before; longest >= 200*time.Millisecond || n < 3 || n > 12 {
+		t.Errorf("somebody waited %v; asked %d times", longest, n)
+	}
+	w.lab.Provider.SetFault(lab.Status500())
+	away := time.Now()
+	testkit.Until(t, "the last word to end", func() bool { status, _ := call(); return status == http.StatusServiceUnavailable })
+	if d := time.Since(away); d > maxTTL+time.Second {
+		t.Errorf("it held for %v", d)
+	}
+}

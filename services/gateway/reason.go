@@ -31,6 +31,7 @@ const (
 	tokenInactive    reason = "token_inactive"
 	refused          reason = "credential_refused"
 	captcha          reason = "captcha_required"
+	tooManyUnknown   reason = "too_many_unknown"
 	scopeMissing     reason = "scope_missing"
 	audienceWrong    reason = "audience_wrong"
 	providerAway     reason = "provider_unavailable"
@@ -116,6 +117,8 @@ func (r reason) whoText() (status int, message string) {
 		return http.StatusUnauthorized, "The product does not take this credential."
 	case captcha:
 		return http.StatusForbidden, "The product asks this user to solve a CAPTCHA in the browser first."
+	case tooManyUnknown:
+		return http.StatusTooManyRequests, "Too many unknown credentials came from this address lately."
 	case scopeMissing:
 		return http.StatusForbidden, "The token lacks a required scope."
 	case audienceWrong:

@@ -3,7 +3,9 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
 
@@ -49,19 +52,37 @@ func whoseToken(c *call) answer {
 	ids := c.gw.identities
 	c.key = ids.key(c.site.salt, 't', c.cred.token)
 	id := ids.cached(c.key, func(id *identity) bool { return c.site.fresh(id, c.at) })
-	if id == nil {
+	switch {
+	case id == nil:
 		c.fingerprint = ids.fingerprint('t', c.cred.token)
-		request := &identityv1.IntrospectRequest{Site: c.site.config.ID, Token: c.cred.token, ConfigSequence: c.plan.state.Seq}
 		err := c.gw.span(c.ctx, "introspect", func(ctx context.Context) (err error) {
-			id, err = ids.ask(ctx, c.key, c.fingerprint, topology.Introspect, request, new(identityv1.IntrospectReply))
+			id, err = ids.ask(ctx, c.aboutToken(c.guesser()))
 			return err
 		})
 		if err != nil {
 			return unanswered(c, providerAway, err)
 		}
+	case c.site.ends(id, c.key, c.at):
+		c.fingerprint = id.fingerprint
+		ids.start(context.WithoutCancel(c.ctx), c.aboutToken(nil)) // behind the call's back
 	}
 	c.fingerprint, c.provider, c.clientID, c.owner = id.fingerprint, id.token.GetProvider(), id.token.GetClientId(), id.token.GetUsername()
 	return judge(id, c.site, c.at)
+}
+
+// aboutToken is the question whose token the call's is.
+func (c *call) aboutToken(from *netip.Prefix) question {
+	return question{
+		key: c.key, fingerprint: c.fingerprint, from: from, subject: topology.Introspect, reply: new(identityv1.IntrospectReply),
+		request: &identityv1.IntrospectRequest{Site: c.site.config.ID, Token: c.cred.token, ConfigSequence: c.plan.state.Seq},
+	}
+}
+
+// ends tells whether what a provider said of a good token should be asked for anew, because it is used and its time is nearly
+// over.
+func (s *site) ends(id *identity, k cacheKey, now time.Time) bool {
+	p := s.providers[id.token.GetProvider()]
+	return p != nil && id.token.GetActive() && id.renewal.Due(now.Sub(id.answeredAt), p.config.Cache.MaxTTL.Std(), renewal.Early(k[0]), now)
 }
 
 // fresh tells whether what a provider said of a token may still be used. The cap counts from its answer.
@@ -190,10 +211,21 @@ func askProduct(c *call, what byte, shown string) (id *identity, err error) {
 	}
 	c.fingerprint = ids.fingerprint(what, shown) // also of what gets no answer
 	err = c.gw.span(c.ctx, "whoami", func(ctx context.Context) (err error) {
-		id, err = ids.ask(ctx, c.key, c.fingerprint, topology.WhoAmI, whoAmI(c), new(identityv1.WhoAmIReply))
+		id, err = ids.ask(ctx, question{
+			key: c.key, fingerprint: c.fingerprint, from: c.guesser(), subject: topology.WhoAmI, request: whoAmI(c), reply: new(identityv1.WhoAmIReply),
+		})
 		return err
 	})
 	return id, err
+}
+
+// guesser is who is held responsible when a credential is nobody's. A browser's session that has ended is no guess.
+func (c *call) guesser() *netip.Prefix {
+	if c.cred.kind == kindNone || c.cred.kind == kindSession {
+		return nil
+	}
+	from := network(c.caller.addr)
+	return &from
 }
 
 // claimed is the detail of a refusal by the product: whose password it was said to be.
@@ -227,6 +259,12 @@ func unanswered(c *call, away reason, err error) answer {
 	if context.Cause(c.ctx) != nil {
 		c.answer, c.outcome, c.status = refuse(clientLeft, ""), "interrupted", clientGone
 		panic(http.ErrAbortHandler) // nobody is there to be answered, and the provider is not to blame
+	}
+	var guessed *tooMany
+	if errors.As(err, &guessed) {
+		a := refuse(tooManyUnknown, "")
+		a.fields = []field{{"Retry-After", strconv.Itoa(int(guessed.wait.Seconds()))}}
+		return a
 	}
 	return refuse(away, fault.From(err).Message)
 }

@@ -33,6 +33,10 @@ type Settings struct {
 	IdentityTimeout time.Duration `env:"IDENTITY_TIMEOUT" envDefault:"8s"`
 	// IdentityCache is how many good credentials are remembered, about 1 KiB each; refused ones get a tenth.
 	IdentityCache int `env:"IDENTITY_CACHE" envDefault:"100000"`
+	// UnknownBurst is how many credentials that turn out to be nobody's an address may have judged, UnknownPerSecond how many
+	// more each second; then it is answered 429 too_many_unknown, but for credentials this gateway knows. 0: no bound.
+	UnknownBurst     int     `env:"UNKNOWN_BURST" envDefault:"100"`
+	UnknownPerSecond float64 `env:"UNKNOWN_PER_SECOND" envDefault:"2"`
 	// AuditSpool is how many bytes of disk audit records may take in DataDir until Postgres has them; a call takes about
 	// 1 KiB. What happens beyond is each site's to say (audit.when_unavailable).
 	AuditSpool int64 `env:"AUDIT_SPOOL" envDefault:"4294967296"`

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/maypok86/otter/v2"
 )
 
 // answer is what a provider said of a token, and when.
 type answer struct {
 	facts
-	at time.Time // with a monotonic reading: ages do not follow a clock that is set
+	at      time.Time // with a monotonic reading: ages do not follow a clock that is set
+	renewal renewal.Mark
 }
 
 // answers are the two caches of introspection: what is active, and in its own small room what is not, so that

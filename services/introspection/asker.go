@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -22,14 +23,19 @@ type asker struct {
 	counters *counters
 }
 
-// ask gives a provider's word on a token. The error is a fault, unavailable.
+// ask gives a provider's word on a token. The error is a fault, unavailable. One that is used and whose time is nearly over is
+// asked for again behind the back of who uses it.
 func (a *asker) ask(ctx context.Context, p *provider, token string) (*answer, error) {
 	if p.ask == nil {
 		return nil, fault.New(fault.Unavailable, "provider "+p.id+" cannot be asked: "+p.trouble)
 	}
 	k := a.key(p, token)
-	if found := a.answers.lookup(k, p, time.Now()); found != nil {
+	now := time.Now()
+	if found := a.answers.lookup(k, p, now); found != nil {
 		a.counters.looked("introspect", true)
+		if found.active && found.renewal.Due(now.Sub(found.at), p.maxTTL, renewal.Early(k[0]), now) {
+			a.flights.start(ctx, k, func(ctx context.Context) (*answer, error) { return a.anew(ctx, p, k, token) })
+		}
 		return found, nil
 	}
 	a.counters.looked("introspect", false)
@@ -55,6 +61,11 @@ func (a *asker) shared(ctx context.Context, p *provider, k key, token string) (*
 	if found := a.answers.lookup(k, p, time.Now()); found != nil {
 		return found, nil // a call that ended between our look and now
 	}
+	return a.anew(ctx, p, k, token)
+}
+
+// anew asks, whatever is known.
+func (a *asker) anew(ctx context.Context, p *provider, k key, token string) (*answer, error) {
 	found, err := a.judged(ctx, p, k, token)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@
 // the credential (index.go, key.go), one call for all who ask the same at the same time (asker.go, whoami.go, groups.go). What a
 // directory says of a user holds until the site's directory.max_age and is asked for anew from half of that on, behind the
 // back of who asks.
+// A token in use is asked about again before its time is over, from 70 to 90 % of cache.max_ttl on, likewise.
 // An entry of an active token costs about 650 bytes, a large one counts as several: 100,000 take some 65 MB.
 //
 // # When something is wrong

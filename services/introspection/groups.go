@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/maypok86/otter/v2"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -20,12 +20,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// membership is what a directory said of a user, and when. It is shared by all who ask: nobody changes it, but for tried.
+// membership is what a directory said of a user, and when. It is shared by all who ask: nobody changes it, but for renewal.
 type membership struct {
 	standing standing
 	groups   []string // folded, in order
 	at       time.Time
-	tried    atomic.Int64 // unix nanoseconds: when a newer one was last asked for
+	renewal  renewal.Mark
 }
 
 // memberships answers identity.v1.groups. What a directory has said of an active user is used until the directory's
@@ -106,7 +106,7 @@ func (m *memberships) ask(ctx context.Context, d *directory, user string) (*memb
 	look := func(ctx context.Context) (*membership, error) { return m.shared(ctx, d, user, k) }
 	if found := m.lookup(k, d, now); found != nil {
 		m.counters.looked("groups", true)
-		if found.due(d, now) {
+		if found.standing == standingActive && found.renewal.Due(now.Sub(found.at), d.maxAge, 0.5, now) {
 			m.flights.start(ctx, k, look)
 		}
 		return found, nil
@@ -124,15 +124,6 @@ func (m *memberships) lookup(k key, d *directory, now time.Time) *membership {
 		return found
 	}
 	return nil
-}
-
-// due tells whether a newer answer should be asked for, and that once in a while only.
-func (found *membership) due(d *directory, now time.Time) bool {
-	if found.standing != standingActive || now.Sub(found.at) < d.maxAge/2 {
-		return false
-	}
-	last := found.tried.Load()
-	return now.UnixNano()-last >= int64(min(d.maxAge/20, 30*time.Second)) && found.tried.CompareAndSwap(last, now.UnixNano())
 }
 
 // keep remembers what was found, and forgets what it contradicts.

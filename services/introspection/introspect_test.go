@@ -151,6 +151,42 @@ func TestAChangedProviderNeverSeesAnOldAnswer(t *testing.T) {
 	w.inactive("good")
 }
 
+// TestATokenThatIsUsedIsAskedAboutBeforeItsTimeIsOver: whoever uses it never waits, and a revoked one ends no later than without.
+func TestATokenThatIsUsedIsAskedAboutBeforeItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	const maxTTL = time.Second
+	w, f := newWorld(t), newFakeProvider(t)
+	p := w.provider(f.URL)
+	p.Cache.MaxTTL = configlog.Duration(maxTTL)
+	w.site(p)
+	w.run(nil)
+	w.active("good")
+	w.active("good-and-not-used")
+	f.on("", func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(100 * time.Millisecond)
+		answer(w, map[string]any{"active": true, "client_id": "ci"})
+	})
+	began, longest := time.Now(), time.Duration(0)
+	testkit.Until(t, "three lives", func() bool {
+		asked := time.Now()
+		w.active("good")
+		longest = max(longest, time.Since(asked))
+		return time.Since(began) > 3*maxTTL
+	})
+	if n := f.calls.Load(); longest >= 100*time.Millisecond || n < 4 || n > 10 {
+		t.Errorf("somebody waited %v; %d calls", longest, n)
+	}
+	f.on("", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{"active": false}) })
+	revoked := time.Now()
+	testkit.Until(t, "a revoked one to end", func() bool {
+		r, err := w.introspect("jira", "good")
+		return err == nil && !r.GetActive()
+	})
+	if d := time.Since(revoked); d > maxTTL+500*time.Millisecond {
+		t.Errorf("it ended after %v", d)
+	}
+}
+
 func TestTwoSitesShareNothing(t *testing.T) {
 	t.Parallel()
 	w, f, g := newWorld(t), newFakeProvider(t), newFakeProvider(t)
