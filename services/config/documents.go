@@ -71,7 +71,7 @@ func (a *api) then(now *configlog.Snapshot, text string) (configlog.Config, even
 
 // putConfig makes the document in the body the current one.
 func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why", "force")
+	values, err := query(r, "dry_run", "wait", "why", "force", "confirm")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -93,7 +93,11 @@ func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
 		}
 		given := draft
 		draft = nil
-		return a.proposed(ctx, s, given, unread)
+		p, err := a.proposed(ctx, s, given, unread)
+		if err == nil {
+			err = wanted.switches(&s.Config, p.to)
+		}
+		return p, err
 	}
 	a.carryOut(w, r, wanted)
 }
@@ -119,7 +123,7 @@ func (a *api) proposed(ctx context.Context, s *configlog.Snapshot, draft *docume
 
 // rollback makes the document of then the current one, in one new commit. What was sealed then still is.
 func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
-	values, err := query(r, "dry_run", "wait", "why", "force")
+	values, err := query(r, "dry_run", "wait", "why", "force", "confirm")
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -150,7 +154,13 @@ func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	wanted.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) { return a.earlier(s, *asked.To) }
+	wanted.propose = func(_ context.Context, s *configlog.Snapshot) (*proposal, error) {
+		p, err := a.earlier(s, *asked.To)
+		if err == nil {
+			err = wanted.switches(&s.Config, p.to)
+		}
+		return p, err
+	}
 	a.carryOut(w, r, wanted)
 }
 

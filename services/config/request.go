@@ -29,6 +29,8 @@ const (
 type wish struct {
 	command
 	wait time.Duration // for the gateways; 0: not at all
+	// confirmsGrant: the grant of a site may be switched.
+	confirmsGrant bool
 }
 
 // wished reads who wants a change, why, on what condition and how.
@@ -51,6 +53,10 @@ func (a *api) wished(r *http.Request, values url.Values) (wish, error) {
 		return wish{}, fault.New(fault.Invalid, "force must be fork: the change is made though a gateway has another history")
 	}
 	w.force = values.Has("force")
+	if confirm := values.Get("confirm"); values.Has("confirm") && confirm != "grant" {
+		return wish{}, fault.New(fault.Invalid, "confirm must be grant: the grant of a site is switched")
+	}
+	w.confirmsGrant = values.Has("confirm")
 	w.wait, err = a.waiting(values)
 	return w, err
 }

@@ -225,7 +225,7 @@ func salt(c *configlog.Site) string {
 	for _, p := range c.Providers {
 		all = append(all, []any{
 			p.ID, p.Kind, p.Validation, p.Issuer, p.IntrospectionEndpoint, p.JWKSURI, p.TokenPrefix, p.ClientID, p.CallerAuth,
-			p.ClientSecret, p.PrivateKey, p.PrivateKeyID, p.UsernameClaim,
+			p.ClientSecret, p.PrivateKey, p.PrivateKeyID, p.UsernameClaim, p.UsernameRegex,
 		})
 	}
 	text, _ := json.Marshal([]any{c.ID, c.Product, nodeURLs(c), all}) // plain strings always marshal

@@ -12,7 +12,7 @@ func asWhom(c *call) answer {
 	}
 	if c.site.config.Grant != "client_credentials" { // a grant of users: the token acts as whom it names, never as the service account
 		if c.owner == "" {
-			return refuse(userUnknown, "the token names no user")
+			return refuse(userUnknown, "the token names no user, or none that username_claim and username_regex find")
 		}
 		account = c.owner
 	}

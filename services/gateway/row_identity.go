@@ -66,8 +66,22 @@ func whoseToken(c *call) answer {
 		c.fingerprint = id.fingerprint
 		ids.start(context.WithoutCancel(c.ctx), c.aboutToken(nil)) // behind the call's back
 	}
-	c.fingerprint, c.provider, c.clientID, c.owner = id.fingerprint, id.token.GetProvider(), id.token.GetClientId(), id.token.GetUsername()
+	c.fingerprint, c.provider, c.clientID = id.fingerprint, id.token.GetProvider(), id.token.GetClientId()
+	c.owner = c.site.owner(id.token)
 	return judge(id, c.site, c.at)
+}
+
+// owner gives the user a token is of: by the claim its provider is configured with, else by the one of its kind. A client's
+// own token is no user's.
+func (s *site) owner(t *identityv1.IntrospectReply) string {
+	switch p := s.providers[t.GetProvider()]; {
+	case p != nil && p.config.UsernameClaim != "":
+		return t.GetMappedUser()
+	case ofPerson(t):
+		return t.GetUsername()
+	default:
+		return ""
+	}
 }
 
 // aboutToken is the question whose token the call's is.

@@ -98,6 +98,7 @@ func TestRow15WhoIsActedAs(t *testing.T) {
 		{name: "a user", header: of("alice"), status: 200, user: "alice"},
 		{name: "in other capitals", header: of("Bob"), status: 200, user: "bob"},
 		{name: "beyond ASCII", header: of("dörte müller"), status: 200, user: "dörte müller"},
+		{name: "a client's own", header: []string{"Authorization", "Bearer " + w.token()}, status: 403, reason: "user_unknown"},
 		{name: "who only looks like another", header: of("adm\u0130n"), status: 200, user: "adm\u0130n"},
 		{name: "whom the product does not know", header: of("nobody"), status: 502, reason: "upstream_identity_mismatch"},
 		{name: "who may not log in", header: of("mallory"), status: 502, reason: "upstream_identity_mismatch"},

@@ -55,6 +55,7 @@ type asking struct {
 	secret               configlog.Secret // a client secret, or the key that signs client assertions
 	value                string           // of the secret
 	usernameClaim        string
+	usernameRegex        string
 }
 
 // revision fingerprints a. A sealed secret is known by reference, version and fingerprint; one from a variable
@@ -64,7 +65,7 @@ func (a asking) revision(r revisions) string {
 	if a.secret.Ref != "" {
 		value = ""
 	}
-	return r.of(a.kind, a.validation, a.issuer, a.url, a.jwksURI, a.callerAuth, a.clientID, a.keyID, a.usernameClaim,
+	return r.of(a.kind, a.validation, a.issuer, a.url, a.jwksURI, a.callerAuth, a.clientID, a.keyID, a.usernameClaim, a.usernameRegex,
 		a.secret.Key(), a.secret.Fingerprint, a.secret.Env, a.secret.File, value)
 }
 

@@ -120,6 +120,7 @@ const (
 	troubleKind     = "its kind is not known, or not judged in this way"
 	troubleURL      = "an endpoint of it is no http or https URL, or missing"
 	troubleAuth     = "its caller_auth is not known"
+	troubleRegex    = "its username_regex is none"
 	troubleKey      = "its private key cannot be used"
 )
 
@@ -176,7 +177,7 @@ type cannot struct {
 func (k *keeper) asking(ctx context.Context, old *index, siteID string, c *configlog.Provider) (asking, *cannot) {
 	a := asking{
 		kind: c.Kind, validation: string(presets.ValidationOf(c)), issuer: c.Issuer, url: c.IntrospectionEndpoint, jwksURI: c.JWKSURI,
-		callerAuth: c.CallerAuth, clientID: c.ClientID, usernameClaim: c.UsernameClaim,
+		callerAuth: c.CallerAuth, clientID: c.ClientID, usernameClaim: c.UsernameClaim, usernameRegex: c.UsernameRegex,
 	}
 	needed, known := needsSecret(a.callerAuth)
 	switch {

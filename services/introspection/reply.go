@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,8 @@ type members map[string]json.RawMessage
 // reading is how a provider's replies and claims are read.
 type reading struct {
 	presets.Reading
-	usernameClaim string // whose value is the mapped user; empty: none
+	usernameClaim string         // whose value is the mapped user; empty: none
+	usernameIs    *regexp.Regexp // what of it: its first group, or what it matches; nil: all
 }
 
 // parseReply reads an RFC 7662 §2.2 reply that came at a time. It takes what real providers send and is strict where laxness
@@ -121,7 +123,7 @@ func (m members) facts(how reading, at time.Time) (facts, error) {
 		expiresAt:  r.time("exp"),
 		notBefore:  r.time("nbf"),
 		issuedAt:   r.time("iat"),
-		mappedUser: r.mappedUser(how.usernameClaim),
+		mappedUser: r.mappedUser(how),
 	}
 	if f.expiresAt.IsZero() && !at.IsZero() {
 		f.expiresAt = r.after("expires_in", at)
@@ -231,10 +233,18 @@ func (r *reader) word(names ...string) string {
 	return ""
 }
 
-// mappedUser gives the value of the claim the configuration names. What is no name maps to nobody.
-func (r *reader) mappedUser(claim string) string {
-	s, _ := asWord(r.value(claim))
-	return r.clean("the username claim", s)
+// mappedUser gives the value of the claim the configuration names, or the part of it that is the user. What is no name, or
+// does not match, maps to nobody.
+func (r *reader) mappedUser(how reading) string {
+	s, _ := asWord(r.value(how.usernameClaim))
+	if s = r.clean("the username claim", s); how.usernameIs == nil {
+		return s
+	}
+	m := how.usernameIs.FindStringSubmatch(s)
+	if len(m) == 0 {
+		return ""
+	}
+	return m[min(1, len(m)-1)]
 }
 
 func asWord(v json.RawMessage) (string, bool) {

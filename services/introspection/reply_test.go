@@ -2,6 +2,7 @@ package introspection
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,22 @@ func TestRealReplies(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(facts{})); diff != "" {
 			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+	}
+}
+
+func TestTheUserIsAPartOfAClaim(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ regex, value, want string }{
+		{`^CORP\\(.+)$`, `CORP\alice`, "alice"}, {`^CORP\\(.+)$`, `OTHER\alice`, ""}, {`^[^@]+`, "bob@example.com", "bob"},
+		{`^(.+)@example\.com$`, "carol@example.com", "carol"}, {`^(.+)@example\.com$`, "carol@example.com.evil", ""}, {`^(.*)$`, "", ""},
+		{`^(?:x)?(y)?`, "x", ""},
+	} {
+		how := customReading("email")
+		how.usernameIs = regexp.MustCompile(c.regex)
+		text, _ := json.Marshal(map[string]any{"active": true, "email": c.value})
+		if f, err := parseReply(text, how, time.Now()); err != nil || f.mappedUser != c.want {
+			t.Errorf("%s of %q: %q, %v; want %q", c.regex, c.value, f.mappedUser, err, c.want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,11 @@ func (a *asking) judges(s Settings) (validator, *cannot) {
 		return nil, &cannot{trouble: troubleKey, cause: err}
 	}
 	how := reading{Reading: preset.Reading, usernameClaim: a.usernameClaim}
+	if a.usernameRegex != "" {
+		if how.usernameIs, err = regexp.Compile(a.usernameRegex); err != nil {
+			return nil, &cannot{trouble: troubleRegex, cause: err}
+		}
+	}
 	switch way {
 	case presets.TokenInfo:
 		return &tokenInfo{endpoint: cmp.Or(a.url, preset.Endpoint), reading: how}, nil

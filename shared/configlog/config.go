@@ -84,6 +84,8 @@ type Provider struct {
 	// PrivateKey signs client assertions (caller_auth private_key_jwt), under PrivateKeyID.
 	PrivateKey   Secret `json:"private_key,omitzero"`
 	PrivateKeyID string `json:"private_key_id,omitempty"`
+	// UsernameRegex says what of UsernameClaim's value is the user: its first group, or what it matches (RE2); empty: all of it.
+	UsernameRegex string `json:"username_regex,omitempty"`
 }
 
 // Client maps an OAuth client to the account its tokens act as.

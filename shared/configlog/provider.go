@@ -13,7 +13,7 @@ func (p Provider) Proto() *configv1.Provider {
 		RequiredScopes: p.RequiredScopes, Audience: p.Audience, ServiceAccount: p.ServiceAccount,
 		UsernameClaim: p.UsernameClaim, CacheMaxTtl: durationpb.New(p.Cache.MaxTTL.Std()),
 		CacheNegativeTtl: durationpb.New(p.Cache.NegativeTTL.Std()), AllowPlainHttp: p.AllowPlainHTTP,
-		Validation: p.Validation, JwksUri: p.JWKSURI, TokenPrefix: p.TokenPrefix, PrivateKey: p.PrivateKey.Proto(), PrivateKeyId: p.PrivateKeyID,
+		Validation: p.Validation, JwksUri: p.JWKSURI, TokenPrefix: p.TokenPrefix, PrivateKey: p.PrivateKey.Proto(), PrivateKeyId: p.PrivateKeyID, UsernameRegex: p.UsernameRegex,
 	}
 	for _, c := range p.Clients {
 		out.Clients = append(out.Clients, &configv1.ClientMapping{ClientId: c.ClientID, ServiceAccount: c.ServiceAccount})
@@ -28,7 +28,7 @@ func providerFromProto(m *configv1.Provider) Provider {
 		ClientSecret: secretFromProto(m.GetClientSecret()), CallerAuth: m.GetCallerAuth(), Scope: m.GetScope(),
 		RequiredScopes: m.GetRequiredScopes(), Audience: m.GetAudience(), ServiceAccount: m.GetServiceAccount(),
 		UsernameClaim: m.GetUsernameClaim(), AllowPlainHTTP: m.GetAllowPlainHttp(),
-		Validation: m.GetValidation(), JWKSURI: m.GetJwksUri(), TokenPrefix: m.GetTokenPrefix(), PrivateKey: secretFromProto(m.GetPrivateKey()), PrivateKeyID: m.GetPrivateKeyId(),
+		Validation: m.GetValidation(), JWKSURI: m.GetJwksUri(), TokenPrefix: m.GetTokenPrefix(), PrivateKey: secretFromProto(m.GetPrivateKey()), PrivateKeyID: m.GetPrivateKeyId(), UsernameRegex: m.GetUsernameRegex(),
 		Cache: Cache{MaxTTL: Duration(m.GetCacheMaxTtl().AsDuration()), NegativeTTL: Duration(m.GetCacheNegativeTtl().AsDuration())},
 	}
 	for _, c := range m.GetClients() {

@@ -898,8 +898,10 @@ type Provider struct {
 	// Begins its opaque tokens, and no other provider's.
 	TokenPrefix string `protobuf:"bytes,20,opt,name=token_prefix,json=tokenPrefix,proto3" json:"token_prefix,omitempty"`
 	// Signs client assertions (private_key_jwt), under this key id.
-	PrivateKey    *Secret `protobuf:"bytes,21,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
-	PrivateKeyId  string  `protobuf:"bytes,22,opt,name=private_key_id,json=privateKeyId,proto3" json:"private_key_id,omitempty"`
+	PrivateKey   *Secret `protobuf:"bytes,21,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
+	PrivateKeyId string  `protobuf:"bytes,22,opt,name=private_key_id,json=privateKeyId,proto3" json:"private_key_id,omitempty"`
+	// What of the username_claim's value is the user: its first group, or all that it matches (RE2); empty: the value as it is.
+	UsernameRegex string `protobuf:"bytes,23,opt,name=username_regex,json=usernameRegex,proto3" json:"username_regex,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1086,13 @@ func (x *Provider) GetPrivateKey() *Secret {
 func (x *Provider) GetPrivateKeyId() string {
 	if x != nil {
 		return x.PrivateKeyId
+	}
+	return ""
+}
+
+func (x *Provider) GetUsernameRegex() string {
+	if x != nil {
+		return x.UsernameRegex
 	}
 	return ""
 }
@@ -2828,7 +2837,7 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\trecipient\x18\x06 \x01(\tR\trecipient\"U\n" +
 	"\rClientMapping\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12'\n" +
-	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xee\x06\n" +
+	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\x95\a\n" +
 	"\bProvider\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2856,7 +2865,8 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\ftoken_prefix\x18\x14 \x01(\tR\vtokenPrefix\x12<\n" +
 	"\vprivate_key\x18\x15 \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
 	"privateKey\x12$\n" +
-	"\x0eprivate_key_id\x18\x16 \x01(\tR\fprivateKeyId\"`\n" +
+	"\x0eprivate_key_id\x18\x16 \x01(\tR\fprivateKeyId\x12%\n" +
+	"\x0eusername_regex\x18\x17 \x01(\tR\rusernameRegex\"`\n" +
 	"\x0fProviderTrusted\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x129\n" +
 	"\bprovider\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ProviderR\bprovider\"D\n" +

@@ -2,6 +2,7 @@ package document
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,19 @@ func (k *checker) judged(path string, p *configlog.Provider) {
 		k.shown(path, p, preset, way)
 	}
 	k.prefix(path+".token_prefix", p, preset)
+	k.regex(path+".username_regex", p)
+}
+
+// regex checks what of a claim's value is the user.
+func (k *checker) regex(path string, p *configlog.Provider) {
+	if p.UsernameRegex == "" {
+		return
+	}
+	if _, err := regexp.Compile(p.UsernameRegex); err != nil || len(p.UsernameRegex) > 256 {
+		k.problem(path, "must be a regular expression (RE2) of at most 256 bytes")
+	} else if p.UsernameClaim == "" {
+		k.problem(path, "is of the value of a username_claim, and none is named")
+	}
 }
 
 // found checks that the provider can be found.

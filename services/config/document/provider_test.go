@@ -60,6 +60,9 @@ func TestHowAProviderIsJudged(t *testing.T) {
 		{`"issuer":"https://h","token_prefix":"a b",` + client, "introspection", "client_secret_basic", "token_prefix", ""},
 		{`"issuer":"https://h","token_prefix":"ory_at_",` + client, "introspection", "client_secret_basic", "", ""},
 		{`"issuer":"https://h","token_prefix":"ory_at_"`, "jwt", "client_secret_basic", "", "token_prefix"},
+		{`"issuer":"https://h","username_claim":"upn","username_regex":"^CORP\\\\(.+)$"`, "jwt", "client_secret_basic", "", ""},
+		{`"issuer":"https://h","username_claim":"upn","username_regex":"("`, "jwt", "client_secret_basic", "username_regex", ""},
+		{`"issuer":"https://h","username_regex":".*"`, "jwt", "client_secret_basic", "username_regex", ""},
 		{`"kind":"okra"`, "", "", "kind", ""},
 	} {
 		p, problems, warnings := judgeProvider(c.fields)
