@@ -37,6 +37,7 @@ type call struct {
 	key         cacheKey // of the credential, once it was looked up
 	provider    string
 	clientID    string
+	lastWord    string   // says so where a provider is away and its last word counts
 	owner       string   // whom the token was issued to, as its provider says; may be empty
 	user        string   // acted as, or who the product says it is
 	account     *account // acted with; nil: not ours

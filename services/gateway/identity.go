@@ -27,6 +27,7 @@ type cacheKey [sha256.Size]byte
 // identity is what is known of a credential: facts, judged anew on every call.
 type identity struct {
 	answeredAt time.Time // by the provider or the product, on this gateway's monotonic clock
+	heardAt    time.Time // from introspection
 	// fingerprint is what the audit trail shows of the credential.
 	fingerprint string
 	token       *identityv1.IntrospectReply
@@ -204,7 +205,7 @@ func (e *tooMany) Error() string {
 func newIdentity(reply proto.Message, now time.Time) *identity {
 	switch m := reply.(type) {
 	case *identityv1.IntrospectReply:
-		id := &identity{token: m, answeredAt: now.Add(-m.GetAge().AsDuration())}
+		id := &identity{token: m, answeredAt: now.Add(-m.GetAge().AsDuration()), heardAt: now}
 		if m.GetExpiresAt() != nil {
 			id.expiresAt = m.GetExpiresAt().AsTime()
 		}

@@ -26,6 +26,8 @@ const (
 	// password is never tried again meanwhile: each failure brings its user closer to a CAPTCHA.
 	knownFor   = 60 * time.Second
 	refusedFor = 10 * time.Second
+	// staleFor is how long an answer of a provider that is away is used until introspection is asked whether it is back.
+	staleFor = 2 * time.Second
 )
 
 // whoIsIt is row 10: whose credential it is, by its issuer's word, and whether it is good now.
@@ -68,6 +70,9 @@ func whoseToken(c *call) answer {
 	}
 	c.fingerprint, c.provider, c.clientID = id.fingerprint, id.token.GetProvider(), id.token.GetClientId()
 	c.owner = c.site.owner(id.token)
+	if id.token.GetStale() {
+		c.lastWord = "by the provider's word of " + c.at.Sub(id.answeredAt).Round(time.Second).String() + " ago: it is away"
+	}
 	return judge(id, c.site, c.at)
 }
 
@@ -96,15 +101,18 @@ func (c *call) aboutToken(from *netip.Prefix) question {
 // over.
 func (s *site) ends(id *identity, k cacheKey, now time.Time) bool {
 	p := s.providers[id.token.GetProvider()]
-	return p != nil && id.token.GetActive() && id.renewal.Due(now.Sub(id.answeredAt), p.config.Cache.MaxTTL.Std(), renewal.Early(k[0]), now)
+	return p != nil && id.token.GetActive() && !id.token.GetStale() && id.renewal.Due(now.Sub(id.answeredAt), p.config.Cache.MaxTTL.Std(), renewal.Early(k[0]), now)
 }
 
 // fresh tells whether what a provider said of a token may still be used. The cap counts from its answer.
 func (s *site) fresh(id *identity, now time.Time) bool {
 	age := now.Sub(id.answeredAt)
 	if p := s.providers[id.token.GetProvider()]; p != nil {
-		if id.token.GetActive() {
-			return age < p.config.Cache.MaxTTL.Std()
+		switch cache := p.config.Cache; {
+		case id.token.GetStale():
+			return age < cache.MaxTTL.Std()+cache.StaleFor.Std() && now.Sub(id.heardAt) < staleFor
+		case id.token.GetActive():
+			return age < cache.MaxTTL.Std()
 		}
 		return age < p.config.Cache.NegativeTTL.Std()
 	}

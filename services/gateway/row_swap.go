@@ -9,7 +9,7 @@ func swapAndForwardAs(c *call) answer {
 	case c.cred.kind == kindLink: // the signature binds the URL
 		return answer{kind: pass, reason: link}
 	case c.account != nil:
-		return answer{kind: asAccount, reason: allowed}
+		return answer{kind: asAccount, reason: allowed, detail: c.lastWord}
 	default:
 		return answer{kind: asThemself, reason: allowed}
 	}

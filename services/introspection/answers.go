@@ -13,6 +13,7 @@ type answer struct {
 	facts
 	at      time.Time // with a monotonic reading: ages do not follow a clock that is set
 	renewal renewal.Mark
+	stale   bool // the provider is away, and this older than its max_ttl
 }
 
 // answers are the two caches of introspection: what is active, and in its own small room what is not, so that
@@ -64,6 +65,15 @@ func (c *answers) lookup(k key, p *provider, now time.Time) *answer {
 		return &answer{at: at}
 	}
 	return nil
+}
+
+// stale gives the provider's last word on a token while that may be used because it is away, or nil.
+func (c *answers) stale(k key, p *provider, now time.Time) *answer {
+	a, ok := c.active.GetIfPresent(k)
+	if !ok || p.maxTTL <= 0 || p.staleFor <= 0 || now.Sub(a.at) >= p.maxTTL+p.staleFor || !a.expiresAt.IsZero() && !now.Before(a.expiresAt) {
+		return nil
+	}
+	return &answer{facts: a.facts, at: a.at, stale: true}
 }
 
 // inactiveTTL is negative_ttl, unless max_ttl says that nothing may be kept.

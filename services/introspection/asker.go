@@ -2,6 +2,7 @@ package introspection
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -39,7 +40,24 @@ func (a *asker) ask(ctx context.Context, p *provider, token string) (*answer, er
 		return found, nil
 	}
 	a.counters.looked("introspect", false)
-	return a.flights.do(ctx, k, "provider "+p.id+" has not answered yet", func(ctx context.Context) (*answer, error) { return a.shared(ctx, p, k, token) })
+	found, err := a.flights.do(ctx, k, "provider "+p.id+" has not answered yet", func(ctx context.Context) (*answer, error) { return a.shared(ctx, p, k, token) })
+	if err != nil && away(err) {
+		if last := a.answers.stale(k, p, time.Now()); last != nil {
+			a.counters.stale.WithLabelValues(p.ask.site, p.ask.provider).Inc()
+			return last, nil
+		}
+	}
+	return found, err
+}
+
+// away tells whether a provider did not answer because it is not there: what it says of other tokens is no reason to doubt
+// what it said of this one.
+func away(err error) bool {
+	var p *problem
+	if !errors.As(err, &p) {
+		return errors.Is(err, context.DeadlineExceeded)
+	}
+	return p.result.reach() == notReached || p.result == resultRefused
 }
 
 // cached gives what is known of a token without asking, or nil.

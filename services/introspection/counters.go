@@ -13,6 +13,7 @@ type counters struct {
 	calls    *prometheus.CounterVec
 	products *prometheus.CounterVec
 	groups   *prometheus.CounterVec
+	stale    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	hit      map[string]prometheus.Counter // by question
 	miss     map[string]prometheus.Counter
@@ -26,6 +27,9 @@ func newCounters() *counters {
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_provider_calls_total", Help: "Calls of identity providers, by what became of them.",
 		}, []string{"site", "provider", "call", "result"}),
+		stale: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_introspection_stale_answers_total", Help: "Answers older than max_ttl, given because the provider is away (cache.stale_for).",
+		}, []string{"site", "provider"}),
 		products: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_product_calls_total", Help: "Who-am-I questions to products, by what became of them.",
 		}, []string{"site", "result"}),
@@ -77,7 +81,7 @@ func (c *counters) askedDirectory(s *source, result string, took time.Duration) 
 // register registers all metrics, and those of the providers keep has; the returned function takes them back,
 // so that a service can start again in the same process.
 func (c *counters) register(in prometheus.Registerer, keep *keeper) (func(), error) {
-	all := []prometheus.Collector{c.lookups, c.calls, c.products, c.groups, c.seconds, newProviderGauges(keep)}
+	all := []prometheus.Collector{c.lookups, c.calls, c.stale, c.products, c.groups, c.seconds, newProviderGauges(keep)}
 	var done []prometheus.Collector
 	back := func() {
 		for _, m := range done {

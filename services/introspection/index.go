@@ -27,8 +27,8 @@ type site struct {
 
 // provider is a provider as one configuration trusts it.
 type provider struct {
-	id                  string
-	maxTTL, negativeTTL time.Duration
+	id                            string
+	maxTTL, negativeTTL, staleFor time.Duration
 	// ask is how it is asked; nil when it cannot be, and trouble says why.
 	ask     *endpoint
 	trouble string

@@ -81,7 +81,7 @@ func older(a, b *identityv1.IntrospectReply) *identityv1.IntrospectReply {
 func reply(p *provider, a *answer) *identityv1.IntrospectReply {
 	out := &identityv1.IntrospectReply{
 		Provider: p.id, ProviderRevision: p.ask.revision,
-		Age: durationpb.New(max(0, time.Since(a.at))),
+		Age: durationpb.New(max(0, time.Since(a.at))), Stale: a.stale,
 	}
 	if !a.active {
 		out.Detail = cmp.Or(a.detail, "inactive")

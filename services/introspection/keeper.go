@@ -126,7 +126,7 @@ const (
 
 // provider makes ready one provider, on the endpoint it had before when nothing about that has changed.
 func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *configlog.Provider) *provider {
-	p := &provider{id: c.ID, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std()}
+	p := &provider{id: c.ID, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std(), staleFor: c.Cache.StaleFor.Std()}
 	how, err := k.asking(ctx, old, siteID, c)
 	before := old.provider(siteID, c.ID)
 	if err != nil {

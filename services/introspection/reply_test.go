@@ -79,8 +79,12 @@ func TestRealReplies(t *testing.T) {
 func TestTheUserIsAPartOfAClaim(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ regex, value, want string }{
-		{`^CORP\\(.+)$`, `CORP\alice`, "alice"}, {`^CORP\\(.+)$`, `OTHER\alice`, ""}, {`^[^@]+`, "bob@example.com", "bob"},
-		{`^(.+)@example\.com$`, "carol@example.com", "carol"}, {`^(.+)@example\.com$`, "carol@example.com.evil", ""}, {`^(.*)$`, "", ""},
+		{`^CORP\\(.+)$`, `CORP\alice`, "alice"},
+		{`^CORP\\(.+)$`, `OTHER\alice`, ""},
+		{`^[^@]+`, "bob@example.com", "bob"},
+		{`^(.+)@example\.com$`, "carol@example.com", "carol"},
+		{`^(.+)@example\.com$`, "carol@example.com.evil", ""},
+		{`^(.*)$`, "", ""},
 		{`^(?:x)?(y)?`, "x", ""},
 	} {
 		how := customReading("email")

@@ -98,6 +98,8 @@ type Client struct {
 type Cache struct {
 	MaxTTL      Duration `json:"max_ttl"`
 	NegativeTTL Duration `json:"negative_ttl"`
+	// StaleFor is how much longer than MaxTTL the provider's last word counts while it is away.
+	StaleFor Duration `json:"stale_for,omitempty"`
 }
 
 // Secret names a secret; the secret itself is never in a Config.

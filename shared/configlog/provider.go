@@ -15,6 +15,9 @@ func (p Provider) Proto() *configv1.Provider {
 		CacheNegativeTtl: durationpb.New(p.Cache.NegativeTTL.Std()), AllowPlainHttp: p.AllowPlainHTTP,
 		Validation: p.Validation, JwksUri: p.JWKSURI, TokenPrefix: p.TokenPrefix, PrivateKey: p.PrivateKey.Proto(), PrivateKeyId: p.PrivateKeyID, UsernameRegex: p.UsernameRegex,
 	}
+	if p.Cache.StaleFor > 0 {
+		out.CacheStaleFor = durationpb.New(p.Cache.StaleFor.Std())
+	}
 	for _, c := range p.Clients {
 		out.Clients = append(out.Clients, &configv1.ClientMapping{ClientId: c.ClientID, ServiceAccount: c.ServiceAccount})
 	}
@@ -29,7 +32,7 @@ func providerFromProto(m *configv1.Provider) Provider {
 		RequiredScopes: m.GetRequiredScopes(), Audience: m.GetAudience(), ServiceAccount: m.GetServiceAccount(),
 		UsernameClaim: m.GetUsernameClaim(), AllowPlainHTTP: m.GetAllowPlainHttp(),
 		Validation: m.GetValidation(), JWKSURI: m.GetJwksUri(), TokenPrefix: m.GetTokenPrefix(), PrivateKey: secretFromProto(m.GetPrivateKey()), PrivateKeyID: m.GetPrivateKeyId(), UsernameRegex: m.GetUsernameRegex(),
-		Cache: Cache{MaxTTL: Duration(m.GetCacheMaxTtl().AsDuration()), NegativeTTL: Duration(m.GetCacheNegativeTtl().AsDuration())},
+		Cache: Cache{MaxTTL: Duration(m.GetCacheMaxTtl().AsDuration()), NegativeTTL: Duration(m.GetCacheNegativeTtl().AsDuration()), StaleFor: Duration(m.GetCacheStaleFor().AsDuration())},
 	}
 	for _, c := range m.GetClients() {
 		p.Clients = append(p.Clients, Client{ClientID: c.GetClientId(), ServiceAccount: c.GetServiceAccount()})

@@ -902,6 +902,8 @@ type Provider struct {
 	PrivateKeyId string  `protobuf:"bytes,22,opt,name=private_key_id,json=privateKeyId,proto3" json:"private_key_id,omitempty"`
 	// What of the username_claim's value is the user: its first group, or all that it matches (RE2); empty: the value as it is.
 	UsernameRegex string `protobuf:"bytes,23,opt,name=username_regex,json=usernameRegex,proto3" json:"username_regex,omitempty"`
+	// How much longer than cache_max_ttl the provider's last word counts while it is away; zero: no longer.
+	CacheStaleFor *durationpb.Duration `protobuf:"bytes,24,opt,name=cache_stale_for,json=cacheStaleFor,proto3" json:"cache_stale_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1095,6 +1097,13 @@ func (x *Provider) GetUsernameRegex() string {
 		return x.UsernameRegex
 	}
 	return ""
+}
+
+func (x *Provider) GetCacheStaleFor() *durationpb.Duration {
+	if x != nil {
+		return x.CacheStaleFor
+	}
+	return nil
 }
 
 // ProviderTrusted: from now on the site trusts this provider, exactly so.
@@ -2837,7 +2846,7 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\trecipient\x18\x06 \x01(\tR\trecipient\"U\n" +
 	"\rClientMapping\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12'\n" +
-	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\x95\a\n" +
+	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xd8\a\n" +
 	"\bProvider\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2866,7 +2875,8 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\vprivate_key\x18\x15 \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
 	"privateKey\x12$\n" +
 	"\x0eprivate_key_id\x18\x16 \x01(\tR\fprivateKeyId\x12%\n" +
-	"\x0eusername_regex\x18\x17 \x01(\tR\rusernameRegex\"`\n" +
+	"\x0eusername_regex\x18\x17 \x01(\tR\rusernameRegex\x12A\n" +
+	"\x0fcache_stale_for\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rcacheStaleFor\"`\n" +
 	"\x0fProviderTrusted\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x129\n" +
 	"\bprovider\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ProviderR\bprovider\"D\n" +
@@ -3047,21 +3057,22 @@ var file_config_v1_facts_proto_depIdxs = []int32{
 	44, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
 	44, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
 	12, // 4: gatehouse.config.v1.Provider.private_key:type_name -> gatehouse.config.v1.Secret
-	14, // 5: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
-	12, // 6: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
-	12, // 7: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 8: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
-	12, // 9: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 10: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	44, // 11: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	44, // 12: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	44, // 13: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	45, // 14: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	44, // 5: gatehouse.config.v1.Provider.cache_stale_for:type_name -> google.protobuf.Duration
+	14, // 6: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
+	12, // 7: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
+	12, // 8: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 9: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	12, // 10: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
+	44, // 11: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	44, // 12: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	44, // 13: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	44, // 14: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	45, // 15: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_config_v1_facts_proto_init() }

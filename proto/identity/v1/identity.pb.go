@@ -272,7 +272,9 @@ type IntrospectReply struct {
 	// The value of the claim the provider's username_claim names; empty: none named, or the reply lacks it.
 	MappedUser string `protobuf:"bytes,16,opt,name=mapped_user,json=mappedUser,proto3" json:"mapped_user,omitempty"`
 	// Whom the token was issued to.
-	Holder        IntrospectReply_Holder `protobuf:"varint,17,opt,name=holder,proto3,enum=gatehouse.identity.v1.IntrospectReply_Holder" json:"holder,omitempty"`
+	Holder IntrospectReply_Holder `protobuf:"varint,17,opt,name=holder,proto3,enum=gatehouse.identity.v1.IntrospectReply_Holder" json:"holder,omitempty"`
+	// The provider is away, and this is its last word, older than the site's max_ttl and within its stale_for.
+	Stale         bool `protobuf:"varint,18,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -424,6 +426,13 @@ func (x *IntrospectReply) GetHolder() IntrospectReply_Holder {
 		return x.Holder
 	}
 	return IntrospectReply_HOLDER_UNSPECIFIED
+}
+
+func (x *IntrospectReply) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
 }
 
 // WhoAmIRequest asks the product whose credential this is. Subject identity.v1.whoami.
@@ -878,7 +887,7 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x11IntrospectRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x12'\n" +
-	"\x0fconfig_sequence\x18\x03 \x01(\x04R\x0econfigSequence\"\xd4\x05\n" +
+	"\x0fconfig_sequence\x18\x03 \x01(\x04R\x0econfigSequence\"\xea\x05\n" +
 	"\x0fIntrospectReply\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12+\n" +
@@ -901,7 +910,8 @@ const file_identity_v1_identity_proto_rawDesc = "" +
 	"\x06detail\x18\x0f \x01(\tR\x06detail\x12\x1f\n" +
 	"\vmapped_user\x18\x10 \x01(\tR\n" +
 	"mappedUser\x12E\n" +
-	"\x06holder\x18\x11 \x01(\x0e2-.gatehouse.identity.v1.IntrospectReply.HolderR\x06holder\"F\n" +
+	"\x06holder\x18\x11 \x01(\x0e2-.gatehouse.identity.v1.IntrospectReply.HolderR\x06holder\x12\x14\n" +
+	"\x05stale\x18\x12 \x01(\bR\x05stale\"F\n" +
 	"\x06Holder\x12\x16\n" +
 	"\x12HOLDER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rHOLDER_CLIENT\x10\x01\x12\x11\n" +

@@ -26,6 +26,9 @@ func (k *checker) providers(path string, s *configlog.Site) {
 		k.audience(where, s, p)
 		k.between(where+".cache.max_ttl", p.Cache.MaxTTL, 0, time.Hour)
 		k.between(where+".cache.negative_ttl", p.Cache.NegativeTTL, 0, 10*time.Minute)
+		if k.between(where+".cache.stale_for", p.Cache.StaleFor, 0, 24*time.Hour); p.Cache.StaleFor > 0 && p.Cache.MaxTTL == 0 {
+			k.warn(where+".cache.stale_for", "has no effect: nothing is remembered while max_ttl is 0")
+		}
 	}
 	if len(s.Providers) > 0 && !s.Methods.OAuth {
 		k.warn(path+".providers", "are not used while methods.oauth is off")
