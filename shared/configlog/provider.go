@@ -15,7 +15,7 @@ func (p Provider) Proto() *configv1.Provider {
 		CacheNegativeTtl: durationpb.New(p.Cache.NegativeTTL.Std()), AllowPlainHttp: p.AllowPlainHTTP,
 		Validation: p.Validation, JwksUri: p.JWKSURI, TokenPrefix: p.TokenPrefix, PrivateKey: p.PrivateKey.Proto(), PrivateKeyId: p.PrivateKeyID, UsernameRegex: p.UsernameRegex,
 	}
-	if p.Cache.StaleFor > 0 {
+	if p.Cache.StaleFor != 0 {
 		out.CacheStaleFor = durationpb.New(p.Cache.StaleFor.Std())
 	}
 	for _, c := range p.Clients {
