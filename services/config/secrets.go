@@ -2,6 +2,9 @@ package config
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -141,8 +144,17 @@ func isPrivateKey(value string, onlyRSA bool) bool {
 	if onlyRSA {
 		return false
 	}
-	_, ecErr := x509.ParseECPrivateKey(block.Bytes)
-	return err == nil || ecErr == nil
+	if ec, ecErr := x509.ParseECPrivateKey(block.Bytes); ecErr == nil {
+		key = ec
+	}
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		return k.Curve != elliptic.P224()
+	case ed25519.PrivateKey:
+		return true
+	default:
+		return false
+	}
 }
 
 // versionTries is how many later versions of a reference are tried before it is given up for a fresh one.

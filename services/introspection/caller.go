@@ -113,16 +113,11 @@ func signingKey(text string) (crypto.Signer, jose.SignatureAlgorithm, error) {
 		return nil, "", errNoKey
 	}
 	var key any
-	var err error
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	}
-	if err != nil {
+	if ec, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
+		key = ec
+	} else if pkcs1, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		key = pkcs1
+	} else if key, err = x509.ParsePKCS8PrivateKey(block.Bytes); err != nil {
 		return nil, "", errNoKey
 	}
 	switch k := key.(type) {

@@ -32,7 +32,7 @@ func discover(ctx context.Context, q *inquiry, issuer string) (m metadata, p *pr
 	for _, at := range wellKnown(issuer) {
 		missing := false
 		p = q.send(ctx, call{
-			what: "discover", make: get(at),
+			what: "discover", public: true, make: get(at),
 			mean: func(status int) *problem {
 				missing = status == http.StatusNotFound
 				return publicStatus(status)

@@ -36,6 +36,7 @@
 //	keys or metadata not there    those that are known hold for an hour (KeysMaxAge), then    TestKeysThatCannotBeFetched
 //	                              unavailable; so is a token whose key id is unknown then
 //	  nonsense, too many, too big unavailable, for that provider's tokens only                TestWhatKeysAndMetadataMayBe
+//	  hanging                     256 tokens wait, the rest unavailable at once               TestKeysThatHangHoldNobodyElseUp
 //	  unknown key ids             inactive; keys are fetched again, each KeysPause at most    TestTokensThatAreNotTheProviders
 //	one of several providers away another one's active counts; else unavailable               TestSeveralProvidersAreAskedInTheirOrder
 //	too many calls at once        64 a provider, 256 wait, the rest unavailable at once       TestOneProviderGetsSoManyCallsAtOnceAndNoMore

@@ -28,11 +28,11 @@ func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f fac
 			return statusProblem(status)
 		},
 		read: func(r response) (result, *problem) {
-			if at = r.at; r.status == http.StatusNotFound {
-				f = no("inactive")
-				return resultInactive, nil
-			}
 			var p *problem
+			if at = r.at; r.status == http.StatusNotFound {
+				f, p = no("inactive"), notGitHub(r.body)
+				return resultInactive, p
+			}
 			if f, p = v.read(r, token); p != nil {
 				return "", p
 			}
@@ -40,6 +40,19 @@ func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f fac
 		},
 	})
 	return f, at, p
+}
+
+// notGitHub tells whether a 404 is somebody else's than GitHub's own, which names its documentation: a wrong path must not
+// make every token inactive.
+func notGitHub(body []byte) *problem {
+	var said struct {
+		Message       string `json:"message"`
+		Documentation string `json:"documentation_url"`
+	}
+	if json.Unmarshal(body, &said) != nil || said.Message == "" || said.Documentation == "" {
+		return &problem{result: resultStatus, text: "it answers 404, and not as GitHub does of a token"}
+	}
+	return nil
 }
 
 func (v *tokenCheck) request(ctx context.Context, token string) (*http.Request, error) {

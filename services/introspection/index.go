@@ -42,6 +42,7 @@ type endpoint struct {
 	how            asking
 	validator      validator
 	breaker        *breaker
+	published      *breaker // of metadata and keys
 	gate           *gate
 	notes          notes
 }

@@ -31,7 +31,9 @@ type response struct {
 // call is one question to a provider.
 type call struct {
 	what string // as metrics and spans name it
-	make request
+	// public: it is about what the provider publishes. How that goes says nothing of how tokens are judged there.
+	public bool
+	make   request
 	// mean tells what is wrong with a status; nil: 200 is wanted.
 	mean func(status int) *problem
 	// read reads the reply.
@@ -43,7 +45,11 @@ func (q *inquiry) send(ctx context.Context, c call) *problem {
 	e := q.endpoint
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	if e.breaker.refuses(time.Now()) {
+	breaker := e.breaker
+	if c.public {
+		breaker = e.published
+	}
+	if breaker.refuses(time.Now()) {
 		q.counters.called(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
@@ -52,13 +58,13 @@ func (q *inquiry) send(ctx context.Context, c call) *problem {
 		return &problem{result: resultRefused, text: "it is asked too much at once"}
 	}
 	defer e.gate.leave()
-	ok, probe := e.breaker.admit(time.Now())
+	ok, probe := breaker.admit(time.Now())
 	if !ok {
 		q.counters.called(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
 	r := unknown
-	defer func() { e.breaker.settle(q.key, r, probe, time.Now()) }()
+	defer func() { breaker.settle(q.key, r, probe, time.Now()) }()
 	ctx, span := q.tracer.Start(ctx, c.what+" at provider", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String("site", e.site), attribute.String("provider", e.provider)))
 	defer span.End()

@@ -38,7 +38,7 @@ func newKeys(where endpointURL, s Settings) *kept[keySet] {
 			if p != nil {
 				return nil, p
 			}
-			p = q.send(ctx, call{what: "keys", make: get(at), mean: publicStatus, read: func(r response) (_ result, p *problem) {
+			p = q.send(ctx, call{what: "keys", public: true, make: get(at), mean: publicStatus, read: func(r response) (_ result, p *problem) {
 				set, p = readKeys(r.body)
 				return resultAnswered, p
 			}})

@@ -1,7 +1,9 @@
 package introspection
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
 	"strings"
 	"time"
 
@@ -17,65 +19,84 @@ type verifying struct {
 }
 
 func (v *verifying) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
-	f, p := v.verify(ctx, q, token)
-	return f, time.Now(), p
+	return v.verify(ctx, q, token)
 }
 
-// verify gives what a token says of itself when the provider has signed it. Every other token is inactive, and the detail
-// says why; whether it has ended is judged by who uses the facts.
-func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (facts, *problem) {
+// verify gives what a token says of itself when the provider has signed it. Every other token is inactive, and the detail says
+// why; whether it has ended is judged by who uses the facts. at is now, or of a token that no known key has signed when the keys
+// were fetched: that is how old the word is.
+func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ facts, at time.Time, _ *problem) {
+	now := time.Now()
 	signed, err := jose.ParseSignedCompact(token, algorithms())
-	if err != nil || len(signed.Signatures) != 1 {
-		return no("it is not signed by a public key algorithm"), nil
+	if err != nil || len(signed.Signatures) != 1 || !canonical(token) {
+		return no("it is not signed by a public key algorithm"), now, nil
 	}
-	header := signed.Signatures[0].Protected
-	if kind, _ := header.ExtraHeaders[jose.HeaderType].(string); !accessTokenType(kind) {
-		return no("it is no access token by its typ"), nil
+	if kind, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); !accessTokenType(kind) {
+		return no("it is no access token by its typ"), now, nil
 	}
-	payload, found, p := v.payload(ctx, q, signed, header)
+	payload, why, at, p := v.payload(ctx, q, signed)
 	switch {
 	case p != nil:
-		return facts{}, p
-	case !found:
-		return no("it is signed by a key the provider does not have"), nil
+		return facts{}, now, p
 	case payload == nil:
-		return no("its signature is wrong"), nil
+		return no(why), at, nil
 	}
 	f, err := parseClaims(payload, v.reading)
 	switch {
 	case err != nil:
-		return no("its payload " + err.Error()), nil
-	case !presets.SameIssuer(f.issuer, v.issuer):
-		return no("it is of another issuer"), nil
+		return no("its payload " + err.Error()), now, nil
+	case f.active && !presets.SameIssuer(f.issuer, v.issuer):
+		return no("it is of another issuer"), now, nil
 	case f.active && f.expiresAt.IsZero():
-		return no("it never ends"), nil
+		return no("it never ends"), now, nil
 	default:
-		return f, nil
+		return f, now, nil
 	}
 }
 
-// payload gives what was signed; nil when the signature is wrong. found is false when the provider has no such key, also
-// after its keys were fetched again: at most once in a while, so that invented key ids cannot make us ask.
-func (v *verifying) payload(ctx context.Context, q *inquiry, signed *jose.JSONWebSignature, header jose.Header) (_ []byte, found bool, _ *problem) {
-	set, p := v.keys.get(ctx, q)
-	if p != nil {
-		return nil, false, p
-	}
-	by := jose.SignatureAlgorithm(header.Algorithm)
-	keys := set.find(header.KeyID, by)
-	if len(keys) == 0 {
-		newer, p := v.keys.anew(ctx, q)
-		if p != nil {
-			return nil, false, &problem{result: resultKeys, text: "the key that signed is not known here, and its keys cannot be fetched: " + p.text}
+// canonical tells whether a token is spelled in the one way that encodes it: base64 without padding leaves bits at the end that
+// decoders pass over, and one token could be shown as several.
+func canonical(token string) bool {
+	for part := range strings.SplitSeq(token, ".") {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+			return false
 		}
-		keys = newer.find(header.KeyID, by)
 	}
+	return true
+}
+
+// payload gives what was signed; nil when no key of the provider has signed it, and why. The keys are fetched again then, at
+// most once in a while, so that invented key ids and signatures cannot make us ask; at is when that was.
+func (v *verifying) payload(ctx context.Context, q *inquiry, signed *jose.JSONWebSignature) (_ []byte, why string, at time.Time, _ *problem) {
+	set, at, p := v.keys.get(ctx, q)
+	if p != nil {
+		return nil, "", at, p
+	}
+	payload, _ := set.verify(signed)
+	if payload != nil {
+		return payload, "", at, nil
+	}
+	set, at, p = v.keys.anew(ctx, q)
+	if p != nil {
+		return nil, "", at, &problem{result: resultKeys, text: "the key that signed is not known here, and its keys cannot be fetched: " + p.text}
+	}
+	payload, why = set.verify(signed)
+	return payload, why, at, nil
+}
+
+// verify gives what was signed by one of the keys, or nil and why.
+func (s keySet) verify(signed *jose.JSONWebSignature) (payload []byte, why string) {
+	header := signed.Signatures[0].Protected
+	keys := s.find(header.KeyID, jose.SignatureAlgorithm(header.Algorithm))
 	for i := range keys {
 		if payload, err := signed.Verify(&keys[i]); err == nil {
-			return payload, true, nil
+			return payload, ""
 		}
 	}
-	return nil, len(keys) > 0, nil
+	if len(keys) == 0 {
+		return nil, "it is signed by a key the provider does not have"
+	}
+	return nil, "its signature is wrong"
 }
 
 // no is a token that is not good.
@@ -98,22 +119,38 @@ type verifyingFirst struct {
 }
 
 func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
-	said, p := v.first.verify(ctx, q, token)
+	said, at, p := v.first.verify(ctx, q, token)
 	if p != nil || !said.active {
-		return said, time.Now(), p
+		return said, at, p
 	}
 	f, at, p := v.then.judge(ctx, q, token)
 	if p != nil || !f.active {
 		return f, at, p
 	}
-	if f.clientID != "" && said.clientID != "" && f.clientID != said.clientID || f.subject != "" && said.subject != "" && f.subject != said.subject {
+	if f.clientID != "" && f.clientID != said.clientID || f.subject != "" && said.subject != "" && f.subject != said.subject {
 		return facts{}, at, &problem{result: resultMalformed, text: "what it says of the token is not what it has signed"}
 	}
-	if f.issuer == "" {
-		f.issuer = said.issuer
+	return both(f, said), at, nil
+}
+
+// both gives what an answer says, and what the token itself says beside it: the narrower counts.
+func both(f, said facts) facts {
+	named := f.username != ""
+	f.clientID = said.clientID
+	f.issuer, f.subject, f.username = cmp.Or(f.issuer, said.issuer), cmp.Or(f.subject, said.subject), cmp.Or(f.username, said.username)
+	f.mappedUser = cmp.Or(f.mappedUser, said.mappedUser)
+	f.person = f.person || said.person && !named // the answer knows better, when it names somebody
+	if notAccess(said.tokenType) {
+		f.tokenType = said.tokenType
+	}
+	if len(f.audience) == 0 {
+		f.audience = said.audience
 	}
 	if f.expiresAt.IsZero() || said.expiresAt.Before(f.expiresAt) {
 		f.expiresAt = said.expiresAt
 	}
-	return f, at, nil
+	if f.notBefore.Before(said.notBefore) {
+		f.notBefore = said.notBefore
+	}
+	return f
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/go-jose/go-jose/v4"
 
@@ -300,6 +301,122 @@ func TestDiscoveryByRFC8414(t *testing.T) {
 	w.active(key.sign(t, claims(p.URL+"/tenant")))
 }
 
+// TestATokenHasOneSpelling: bits that base64 decoders pass over make no second token of one.
+func TestATokenHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	key := rsaKey(t, "r", 2048)
+	w, p := newWorld(t), startIssuer(t, "", key)
+	w.site(w.signing(p))
+	w.run(nil)
+	token := key.sign(t, claims(p.URL))
+	active := 0
+	for _, last := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if r, err := w.introspect("jira", token[:len(token)-1]+string(last)); err == nil && r.GetActive() {
+			active++
+		}
+	}
+	if active != 1 {
+		t.Errorf("%d spellings are active", active)
+	}
+}
+
+// TestAKeyIsReplacedUnderItsName: keys are fetched again too when a signature fits none of those known, with a key id or without.
+func TestAKeyIsReplacedUnderItsName(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"default", ""} {
+		one, two := ecKey(t, id), ecKey(t, id)
+		w, p := newWorld(t), startIssuer(t, "", one)
+		w.site(w.signing(p))
+		w.run(func(s *introspection.Settings) { s.KeysPause = 50 * time.Millisecond })
+		w.active(one.sign(t, claims(p.URL)))
+		p.publish(two)
+		testkit.Until(t, "the new key", func() bool {
+			r, err := w.introspect("jira", two.sign(t, claims(p.URL)))
+			return err == nil && r.GetActive()
+		})
+	}
+}
+
+// TestANewKeyIsSeenAfterThePause, though a stranger's invented key id had the keys fetched just before it came: that nobody has
+// it is as old as the keys.
+func TestANewKeyIsSeenAfterThePause(t *testing.T) {
+	t.Parallel()
+	one, two, junk := ecKey(t, "one"), ecKey(t, "two"), ecKey(t, "junk")
+	w, p := newWorld(t), startIssuer(t, "", one)
+	c := w.signing(p)
+	c.Cache.NegativeTTL = configlog.Duration(300 * time.Millisecond)
+	w.site(c)
+	w.run(func(s *introspection.Settings) { s.KeysPause = 500 * time.Millisecond })
+	w.active(one.sign(t, claims(p.URL)))
+	fetched := p.fetches.Load()
+	testkit.Until(t, "a stranger to have them fetched", func() bool {
+		w.inactive(junk.sign(t, claims(p.URL)))
+		return p.fetches.Load() > fetched
+	})
+	p.publish(one, two)
+	began, good := time.Now(), two.sign(t, claims(p.URL))
+	testkit.Until(t, "the new key", func() bool { r, err := w.introspect("jira", good); return err == nil && r.GetActive() })
+	if d := time.Since(began); d > 1500*time.Millisecond {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// TestKeysThatHangHoldNobodyElseUp: only so many wait for them.
+func TestKeysThatHangHoldNobodyElseUp(t *testing.T) {
+	t.Parallel()
+	key, good := ecKey(t, "one"), ecKey(t, "good")
+	w, p, beside := newWorld(t), startIssuer(t, "", key), startIssuer(t, "", good)
+	w.site(w.signing(p))
+	fine := w.signing(beside)
+	fine.ID = "beside"
+	w.commit(trusted("jira", fine))
+	w.run(func(s *introspection.Settings) { s.Workers, s.Concurrency, s.KeysPause = 64, 4, time.Millisecond })
+	w.active(good.sign(t, claims(beside.URL)))
+	w.active(key.sign(t, claims(p.URL)))
+	released := make(chan struct{})
+	p.on("/keys", func(http.ResponseWriter, *http.Request) { <-released })
+	var all sync.WaitGroup
+	for i := range 200 {
+		junk := ecKey(t, fmt.Sprint("j", i))
+		token := junk.sign(t, claims(p.URL))
+		all.Go(func() { _, _ = w.introspect("jira", token) })
+	}
+	testkit.Until(t, "the keys to be asked for", func() bool { return p.fetches.Load() > 1 })
+	for range 20 {
+		began := time.Now()
+		w.active(good.sign(t, claims(beside.URL)))
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("another provider's token took %v", d)
+		}
+	}
+	close(released)
+	all.Wait()
+}
+
+// TestWhatIsPublishedSaysNothingOfTheRest: keys that can be fetched do not close the breaker of an introspection that is down.
+func TestWhatIsPublishedSaysNothingOfTheRest(t *testing.T) {
+	t.Parallel()
+	key := ecKey(t, "one")
+	w, p := newWorld(t), startIssuer(t, "", key)
+	p.introspect = func(w http.ResponseWriter, _ string) { says(503, "text/plain", "down")(w, nil) }
+	c := w.signing(p)
+	c.Validation, c.CallerAuth, c.ClientID, c.ClientSecret = "jwt_and_introspection", "client_secret_basic", "gatehouse", w.seal("s")
+	w.site(c)
+	w.run(func(s *introspection.Settings) {
+		s.KeysPause, s.BreakerPause = time.Millisecond, time.Hour
+		s.BreakerMaxPause = time.Hour
+	})
+	for i := range 40 {
+		if i%4 == 3 {
+			w.inactive(ecKey(t, fmt.Sprint("j", i)).sign(t, claims(p.URL)))
+		}
+		_, _ = w.introspect("jira", key.sign(t, claims(p.URL)))
+	}
+	if n := p.asked.Load(); n != 5 {
+		t.Errorf("it was asked %d times", n)
+	}
+}
+
 // TestVerifiedFirstThenAsked: what was not signed by the provider is never sent to it, what was is asked about, and revoked
 // tokens end.
 func TestVerifiedFirstThenAsked(t *testing.T) {
@@ -324,6 +441,11 @@ func TestVerifiedFirstThenAsked(t *testing.T) {
 	w.inactive("opaque")
 	if p.asked.Load() != 1 {
 		t.Errorf("asked about %d tokens", p.asked.Load())
+	}
+	soon := time.Now().Unix() + 500
+	r := w.active(key.sign(t, claims(p.URL, "sub", "u1", "preferred_username", "alice", "typ", "ID", "nbf", soon)))
+	if r.GetHolder() != identityv1.IntrospectReply_HOLDER_PERSON || r.GetUsername() != "alice" || r.GetTokenType() != "ID" || r.GetNotBefore().GetSeconds() != soon || strings.Join(r.GetAudience(), " ") != "gatehouse" {
+		t.Errorf("what the token says itself is lost: %v", r)
 	}
 	mu.Lock()
 	said = map[string]any{"active": true, "client_id": "another"}

@@ -141,7 +141,7 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 	}
 	e := &endpoint{
 		site: siteID, provider: c.ID, revision: revision, how: how,
-		breaker: newBreaker(k.settings), gate: newGate(k.settings.Concurrency),
+		breaker: newBreaker(k.settings), published: newBreaker(k.settings), gate: newGate(k.settings.Concurrency),
 	}
 	if e.validator, err = how.judges(k.settings); err != nil {
 		p.trouble = err.trouble

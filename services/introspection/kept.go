@@ -3,6 +3,7 @@ package introspection
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,8 @@ type kept[V any] struct {
 	fetch              func(context.Context, *inquiry) (V, *problem)
 	fresh, good, pause time.Duration
 
+	waiting atomic.Int64
+
 	mu     sync.Mutex
 	value  V
 	at     time.Time // fetched; zero: never
@@ -21,40 +24,40 @@ type kept[V any] struct {
 	under  chan struct{} // closed when the try that is under way ends; nil: none is
 }
 
-// get gives what is published.
-func (k *kept[V]) get(ctx context.Context, q *inquiry) (V, *problem) {
+// get gives what is published, and when it was fetched.
+func (k *kept[V]) get(ctx context.Context, q *inquiry) (V, time.Time, *problem) {
 	now := time.Now()
 	k.mu.Lock()
 	age := now.Sub(k.at)
 	usable := !k.at.IsZero() && age < k.good
 	if usable && age < k.fresh {
 		defer k.mu.Unlock()
-		return k.value, nil
+		return k.value, k.at, nil
 	}
 	wait := k.start(q, now)
 	if usable {
 		defer k.mu.Unlock()
-		return k.value, nil
+		return k.value, k.at, nil
 	}
 	k.mu.Unlock()
-	if p := k.wait(ctx, wait); p != nil {
-		return *new(V), p
+	if p := k.wait(ctx, q, wait); p != nil {
+		return *new(V), now, p
 	}
 	return k.last()
 }
 
 // anew gives what is published now, for who misses something in what is kept: it is fetched again, unless that was tried
 // just before.
-func (k *kept[V]) anew(ctx context.Context, q *inquiry) (value V, _ *problem) {
+func (k *kept[V]) anew(ctx context.Context, q *inquiry) (value V, at time.Time, _ *problem) {
 	k.mu.Lock()
 	wait := k.start(q, time.Now())
 	k.mu.Unlock()
-	if p := k.wait(ctx, wait); p != nil {
-		return value, p
+	if p := k.wait(ctx, q, wait); p != nil {
+		return value, at, p
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.value, k.failed
+	return k.value, k.at, k.failed
 }
 
 // start begins a try, or joins the one under way; nil: it is too soon for another. The caller holds mu.
@@ -80,10 +83,18 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 	return done
 }
 
-func (k *kept[V]) wait(ctx context.Context, done <-chan struct{}) *problem {
+// wait waits for a try to end, and no longer than one question may take. Only so many may wait: a provider that hangs must not
+// hold every worker of the service.
+func (k *kept[V]) wait(ctx context.Context, q *inquiry, done <-chan struct{}) *problem {
 	if done == nil {
 		return nil
 	}
+	defer k.waiting.Add(-1)
+	if k.waiting.Add(1) > int64(4*cap(q.endpoint.gate.slots)) {
+		return &problem{result: resultRefused, text: "too many wait for what it publishes already"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
 	select {
 	case <-done:
 		return nil
@@ -93,15 +104,15 @@ func (k *kept[V]) wait(ctx context.Context, done <-chan struct{}) *problem {
 }
 
 // last gives what is kept now, or why there is nothing.
-func (k *kept[V]) last() (V, *problem) {
+func (k *kept[V]) last() (V, time.Time, *problem) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
 	case !k.at.IsZero() && time.Since(k.at) < k.good:
-		return k.value, nil
+		return k.value, k.at, nil
 	case k.failed != nil:
-		return *new(V), k.failed
+		return *new(V), k.at, k.failed
 	default:
-		return *new(V), &problem{result: resultStopped, text: "this service is ending"}
+		return *new(V), k.at, &problem{result: resultStopped, text: "this service is ending"}
 	}
 }

@@ -57,8 +57,8 @@ type reading struct {
 //     to the years 1970 to 9999, so a negative or zero exp is long past and not "never"; the same goes for expires_in, which
 //     counts where there is no exp;
 //   - scope may be a string or a list, aud a string or a list;
-//   - token_type may be called typ. A token_use that is no access token's wins over token_type, so a refresh token never
-//     passes for an access token;
+//   - token_type may be called typ. A token_use, typ or tokenName that is no access token's wins over it, so a refresh token
+//     never passes for an access token;
 //   - a token that is bound to a key (cnf: RFC 8705, RFC 9449) is not active: as a Bearer it proves nothing;
 //   - names hold no control characters and no U+FFFD, which is what broken text turns into: two different
 //     users could become one.
@@ -78,21 +78,36 @@ func parseReply(body []byte, how reading, at time.Time) (facts, error) {
 	default:
 		return facts{}, errors.New("has an active that is neither true nor false")
 	}
-	return m.facts(how, at)
+	return m.facts(how, how.Person.By, at)
 }
 
-// parseClaims reads the claims of a token that was verified.
+// parseClaims reads the claims of a token that was verified. What names no client (RFC 9068 §2.2 requires it), or has what
+// only ID tokens have (OpenID Connect Core §2, §3.3.2.11), is no access token; some old Keycloaks put a nonce into those too,
+// but call them Bearer.
 func parseClaims(payload []byte, how reading) (facts, error) {
-	return parseClaimsOf(payload, how, time.Time{})
+	m, err := readMembers(payload, how)
+	if err != nil {
+		return facts{}, err
+	}
+	f, err := m.facts(how, slices.Concat(how.Person.By, how.Person.Signed), time.Time{})
+	idToken := m["at_hash"] != nil || m["c_hash"] != nil || m["nonce"] != nil && !strings.EqualFold(f.tokenType, "bearer")
+	if err == nil && f.active && (idToken || f.clientID == "") {
+		return no("it is an ID token, or names no client"), nil
+	}
+	return f, err
 }
 
-// parseClaimsOf reads claims that a provider gave at a time; who gives them says that the token is active.
-func parseClaimsOf(body []byte, how reading, at time.Time) (facts, error) {
+// parseInfo reads claims that a provider gave at a time; who gives them says that the token is active.
+func parseInfo(body []byte, how reading, at time.Time) (facts, error) {
 	m, err := readMembers(body, how)
 	if err != nil {
 		return facts{}, err
 	}
-	return m.facts(how, at)
+	f, err := m.facts(how, how.Person.By, at)
+	if err == nil && f.active && (f.clientID == "" || f.expiresAt.IsZero()) {
+		err = errors.New("names no client or no end")
+	}
+	return f, err
 }
 
 // parseRefusal reads an error reply (RFC 6749 §5.2): invalid_token is a word about the token, everything else is not.
@@ -106,7 +121,7 @@ func parseRefusal(body []byte) (facts, error) {
 	return no("inactive"), nil
 }
 
-func (m members) facts(how reading, at time.Time) (facts, error) {
+func (m members) facts(how reading, signs []presets.Sign, at time.Time) (facts, error) {
 	r := reader{members: m}
 	if r.value("cnf") != nil {
 		return no("it is bound to a key, which a Bearer does not prove"), nil
@@ -114,7 +129,7 @@ func (m members) facts(how reading, at time.Time) (facts, error) {
 	f := facts{
 		active:     true,
 		clientID:   r.word(how.Client...),
-		username:   r.word(how.Names...),
+		username:   r.word(r.trusted(how.Names)...),
 		subject:    r.word("sub"),
 		issuer:     r.word("iss"),
 		tokenType:  r.tokenType(),
@@ -128,7 +143,7 @@ func (m members) facts(how reading, at time.Time) (facts, error) {
 	if f.expiresAt.IsZero() && !at.IsZero() {
 		f.expiresAt = r.after("expires_in", at)
 	}
-	f.person = r.person(how.Person, f.clientID)
+	f.person = r.person(how.Person, signs, f.clientID)
 	if r.err == nil && r.size > maxWords {
 		r.err = fmt.Errorf("names more than %d KiB of scopes and audiences", maxWords>>10)
 	}
@@ -178,15 +193,21 @@ func readMembers(body []byte, how reading) (members, error) {
 
 func (how *reading) counts(name string) bool {
 	switch name {
-	case "active", "sub", "iss", "token_type", "typ", "token_use", "aud", "exp", "expires_in", "nbf", "iat", "cnf":
+	case "active", "sub", "iss", "token_type", "typ", "token_use", "aud", "exp", "expires_in", "nbf", "iat", "cnf",
+		"tokenName", "nonce", "at_hash", "c_hash", "email_verified":
 		return true
 	case "":
 		return false
 	case how.usernameClaim:
 		return true
 	}
-	for _, list := range [...][]string{how.Client, how.Scopes, how.Names, how.Person.By} {
+	for _, list := range [...][]string{how.Client, how.Scopes, how.Names} {
 		if slices.Contains(list, name) {
+			return true
+		}
+	}
+	for _, list := range [...][]presets.Sign{how.Person.By, how.Person.Signed} {
+		if slices.ContainsFunc(list, func(s presets.Sign) bool { return s.Member == name || slices.Contains(s.Client, "{"+name+"}") }) {
 			return true
 		}
 	}
@@ -231,6 +252,15 @@ func (r *reader) word(names ...string) string {
 		}
 	}
 	return ""
+}
+
+// trusted gives the members that may name the user: an address that the provider has not verified is whatever somebody wrote.
+func (r *reader) trusted(members []string) []string {
+	switch verified := r.value("email_verified"); {
+	case verified == nil, string(verified) == "true", string(verified) == `"true"`:
+		return members
+	}
+	return slices.DeleteFunc(slices.Clone(members), func(name string) bool { return name == "email" })
 }
 
 // mappedUser gives the value of the claim the configuration names, or the part of it that is the user. What is no name, or
@@ -313,29 +343,62 @@ func (r *reader) scopes(names []string) (all []string) {
 	return all
 }
 
-// person tells whether a token was issued to one.
-func (r *reader) person(how presets.Person, client string) bool {
-	person, proof := how.Always, false
-	for _, name := range how.By {
-		v := r.value(name)
+// person tells whether a token was issued to one: the first sign that is there says so.
+func (r *reader) person(how presets.Person, signs []presets.Sign, client string) bool {
+	if how.Always {
+		return true
+	}
+	for _, sign := range signs {
+		v := r.value(sign.Member)
 		if v == nil || string(v) == `""` || string(v) == "[]" {
 			continue
 		}
 		word, _ := asWord(v)
-		if slices.ContainsFunc(how.Client, func(form string) bool { return names.Same(word, strings.ReplaceAll(form, "{client}", client)) }) {
-			proof = true
-		} else {
-			person = true
-		}
+		return !slices.ContainsFunc(sign.Client, func(form string) bool { return word != "" && names.Same(word, r.filled(form, client)) })
 	}
-	return person || how.Proof && !proof
+	return how.Proof
 }
 
-func (r *reader) tokenType() string {
-	if use := r.word("token_use"); use != "" && use != "access" && use != "access_token" {
-		return use
+// filled fills in the one {…} of a form.
+func (r *reader) filled(form, client string) string {
+	before, rest, _ := strings.Cut(form, "{")
+	name, after, found := strings.Cut(rest, "}")
+	if !found {
+		return form
 	}
-	return r.word("token_type", "typ")
+	value := client
+	if name != "client" {
+		value, _ = asWord(r.value(name))
+	}
+	if value == "" {
+		return ""
+	}
+	return before + value + after
+}
+
+// tokenType gives what kind of token it is. Whatever says that it is no access token wins: providers answer about refresh,
+// ID and logout tokens too, and some call every one Bearer beside.
+func (r *reader) tokenType() string {
+	kind := ""
+	for _, name := range [...]string{"token_use", "typ", "tokenName", "token_type"} {
+		switch word := r.word(name); {
+		case notAccess(word):
+			return word
+		case name == "token_type" && word != "", name == "typ":
+			kind = word
+		}
+	}
+	return kind
+}
+
+func notAccess(kind string) bool {
+	kind = strings.ToLower(kind)
+	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
+		if strings.Contains(kind, part) {
+			return true
+		}
+	}
+	return kind == "id" || kind == "dpop"
 }
 
 // latest is the last second of the year 9999, beyond which no protobuf timestamp goes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -14,10 +15,19 @@ type tokenInfo struct {
 	reading  reading
 }
 
+// about is the URL that asks about a token.
+func (v *tokenInfo) about(token string) string {
+	mark := "?"
+	if strings.Contains(v.endpoint, "?") {
+		mark = "&"
+	}
+	return v.endpoint + mark + url.Values{"access_token": {token}}.Encode()
+}
+
 func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
 	p := q.send(ctx, call{
 		what: "tokeninfo",
-		make: get(v.endpoint + "?" + url.Values{"access_token": {token}}.Encode()),
+		make: get(v.about(token)),
 		mean: func(status int) *problem {
 			if status == http.StatusBadRequest {
 				return nil
@@ -30,7 +40,7 @@ func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f fact
 			if r.status == http.StatusBadRequest {
 				f, err = parseRefusal(r.body)
 			} else {
-				f, err = parseClaimsOf(r.body, v.reading, r.at)
+				f, err = parseInfo(r.body, v.reading, r.at)
 			}
 			if err != nil {
 				return "", &problem{result: resultMalformed, text: "the reply " + err.Error()}

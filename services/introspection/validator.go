@@ -83,7 +83,7 @@ func given(configured string, found *kept[metadata], name string, of func(metada
 		return func(context.Context, *inquiry) (string, *problem) { return configured, nil }
 	}
 	return func(ctx context.Context, q *inquiry) (string, *problem) {
-		m, p := found.get(ctx, q)
+		m, _, p := found.get(ctx, q)
 		if p == nil && of(m) == "" {
 			p = &problem{result: resultMalformed, text: "its discovery document has no " + name}
 		}

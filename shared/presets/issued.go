@@ -110,7 +110,7 @@ func (i *Issuer) fits(t Token) fit {
 		shape = Signed
 	}
 	switch {
-	case i.issues&shape == 0:
+	case i.issues&shape == 0, !t.Signed && begins(wellKnown(), t.value) && !begins(i.prefixes, t.value):
 		return impossible
 	case t.Signed && (t.Issuer == "" || i.name == ""), !t.Signed && len(i.prefixes) == 0:
 		return possible
@@ -119,6 +119,12 @@ func (i *Issuer) fits(t Token) fit {
 	default:
 		return impossible
 	}
+}
+
+// wellKnown begin the opaque tokens of some, and of nobody else: a token that begins so is not shown to others, whether its
+// own provider is one of the site's or not.
+func wellKnown() []string {
+	return []string{"ya29.", "gho_", "ghu_", "ghp_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "ATATT"}
 }
 
 // SameIssuer compares issuers; a slash at the end does not count, which some names have and some settings lack.

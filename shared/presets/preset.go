@@ -50,7 +50,13 @@ type Preset struct {
 	// Machines: it issues tokens to clients for themselves (client credentials). One that does not is good for grants of
 	// users only.
 	Machines bool
-	Reading  Reading
+	// Public: anybody can make a client of it, so scopes alone keep nobody out.
+	Public bool
+	// Hidden: its discovery document does not say where it introspects.
+	Hidden bool
+	// NoAudience: its access tokens name none.
+	NoAudience bool
+	Reading    Reading
 	// Revocation is what revoking a token at the provider means here.
 	Revocation string
 	// Traps are what others fell into.
@@ -81,10 +87,19 @@ type Reading struct {
 type Person struct {
 	// Always: it issues tokens to persons only.
 	Always bool
-	// By are the members that say so: one whose value is none of Client, in which {client} stands for the client id.
-	By, Client []string
-	// Proof: the token is a person's unless one of By shows that it is the client's own, because a person's may have none.
+	// By are the signs that tell; the first one that is there counts. Signed come behind them for a signed token that is read
+	// by itself: such a one mostly has no user name.
+	By, Signed []Sign
+	// Proof: where no sign is there it is a person's, because a person's may have none.
 	Proof bool
+}
+
+// Sign is a member that tells whose a token is.
+type Sign struct {
+	Member string
+	// Client are its values where the token is the client's own; every other value means a person. {client} stands for the
+	// client id, {…} for the value of another member.
+	Client []string
 }
 
 // Of gives the preset of a kind.

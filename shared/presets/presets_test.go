@@ -74,7 +74,10 @@ func TestIssuers(t *testing.T) {
 		{"gho_x", "corp google github", "github"},
 		{"ghu_x", "github corp", "github"},
 		{"ghp_x", "github", ""},
-		{"gho_x", "corp", "corp"},
+		{"gho_x", "corp", ""},
+		{"ya29.x", "corp hydra", ""},
+		{"github_pat_x", "corp github", ""},
+		{"glpat-x", "corp", ""},
 		{"ory_at_x", "corp hydra", "hydra"},
 		{"ory_rt_x", "corp hydra", "corp"},
 		{"opaque", "later", "later"},
@@ -192,12 +195,20 @@ func person(p *presets.Preset) string {
 	if how.Always {
 		return "every one"
 	}
-	out := "`" + strings.Join(how.By, "` or `") + "` is there"
-	if len(how.Client) > 0 {
-		out += ", and none of `" + strings.Join(how.Client, "` `") + "`"
+	var signs []string
+	for i, sign := range append(slices.Clone(how.By), how.Signed...) {
+		out := "`" + sign.Member + "` is there"
+		if len(sign.Client) > 0 {
+			out = "`" + sign.Member + "` is other than `" + strings.Join(sign.Client, "` `") + "`"
+		}
+		if i >= len(how.By) {
+			out += " (signed tokens)"
+		}
+		signs = append(signs, out)
 	}
+	out := "the first that is there: " + strings.Join(signs, "; ")
 	if how.Proof {
-		out += "; also when it is not there"
+		out += "; none is there"
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -54,6 +55,8 @@ func MainProcess(name string, environ []string, stderr io.Writer, run func(conte
 		return exitSettings
 	}
 	log := telemetry.Logger(stderr, ops.LogLevel, name)
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(unquoted{log})
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)

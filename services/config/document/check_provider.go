@@ -79,6 +79,10 @@ func (k *checker) found(path string, p *configlog.Provider, preset presets.Prese
 	case own && p.IntrospectionEndpoint == "" && strings.Contains(preset.Endpoint, "{host}"):
 		k.problem(path+".introspection_endpoint", "is required: %s", preset.Endpoint)
 	case own:
+	case way.Asked() && preset.Hidden && p.IntrospectionEndpoint == "":
+		k.problem(path+".introspection_endpoint", "is required: %s", preset.Endpoint)
+	case p.Kind == "entra" && manyTenants(p.Issuer):
+		k.problem(path+".issuer", "must name one tenant: tokens are never issued by common, organizations or consumers")
 	case way.Signed() && p.Issuer == "":
 		k.problem(path+".issuer", "is required: signed tokens are believed of one issuer only")
 	case way == presets.Introspection && p.IntrospectionEndpoint == "" && p.Issuer == "":
@@ -125,6 +129,16 @@ func (k *checker) shown(path string, p *configlog.Provider, preset presets.Prese
 	}
 }
 
+// manyTenants tells whether an issuer of Entra stands for all tenants.
+func manyTenants(issuer string) bool {
+	for _, name := range []string{"common", "organizations", "consumers"} {
+		if strings.Contains(issuer+"/", "/"+name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 func (k *checker) prefix(path string, p *configlog.Provider, preset presets.Preset) {
 	switch {
 	case p.TokenPrefix == "":
@@ -149,8 +163,14 @@ func (k *checker) endpoint(path, raw string, allowed shape, p *configlog.Provide
 
 // audience checks for whom the provider's tokens are good, and as whom they act.
 func (k *checker) audience(path string, s *configlog.Site, p *configlog.Provider) {
-	if p.Audience == "" && len(p.RequiredScopes) == 0 && len(p.Clients) == 0 {
+	preset, known := presets.Of(p.Kind)
+	switch closed := p.Audience != "" || len(p.Clients) > 0; {
+	case !closed && known && preset.Public:
+		k.problem(path, "open_to_all_clients: anybody can make a client of %s, with any scope: name an audience or clients", preset.Title)
+	case !closed && len(p.RequiredScopes) == 0:
 		k.problem(path, "open_to_all_clients: name an audience, required_scopes or clients, or every client of the provider may call")
+	case p.Audience != "" && known && preset.NoAudience:
+		k.problem(path+".audience", "is in no access token of %s: name required_scopes or clients", preset.Title)
 	}
 	for i, scope := range p.RequiredScopes {
 		if scope == "" || strings.ContainsAny(scope, " \"\\") { // RFC 6749 §3.3
@@ -176,7 +196,7 @@ func (k *checker) audience(path string, s *configlog.Site, p *configlog.Provider
 		}
 		acts = acts || c.ServiceAccount != ""
 	}
-	if preset, known := presets.Of(p.Kind); known && !preset.Machines && s.Grant == "client_credentials" {
+	if known && !preset.Machines && s.Grant == "client_credentials" {
 		k.warn(path+".kind", "issues tokens to persons only, and with grant client_credentials they are refused (not_a_client_token)")
 	}
 	if !acts && s.Grant == "client_credentials" {

@@ -14,7 +14,7 @@ import (
 // judgeProvider judges a document with one provider.
 func judgeProvider(fields string) (configlog.Provider, []fault.Problem, []fault.Problem) {
 	c, problems, warnings := judge(`{"sites":[{"id":"a","product":"jira","nodes":[{"id":"n","url":"http://h"}],
-		"upstream":{"accounts":{"svc":{"value":"x"}}},"providers":[{"id":"p","audience":"a","service_account":"svc",`+fields+`}]}]}`, JSON)
+		"upstream":{"accounts":{"svc":{"value":"x"}}},"providers":[{"id":"p","clients":[{"client_id":"ci"}],"service_account":"svc",`+fields+`}]}]}`, JSON)
 	if len(c.Sites) == 0 || len(c.Sites[0].Providers) == 0 {
 		return configlog.Provider{}, problems, warnings
 	}
@@ -63,6 +63,10 @@ func TestHowAProviderIsJudged(t *testing.T) {
 		{`"issuer":"https://h","username_claim":"upn","username_regex":"^CORP\\\\(.+)$"`, "jwt", "client_secret_basic", "", ""},
 		{`"issuer":"https://h","username_claim":"upn","username_regex":"("`, "jwt", "client_secret_basic", "username_regex", ""},
 		{`"issuer":"https://h","username_regex":".*"`, "jwt", "client_secret_basic", "username_regex", ""},
+		{`"kind":"hydra","issuer":"https://h","client_id":"x"`, "introspection", "none", "introspection_endpoint", ""},
+		{`"kind":"hydra","issuer":"https://h"`, "jwt", "none", "", ""},
+		{`"kind":"entra","issuer":"https://login.microsoftonline.com/common/v2.0"`, "jwt", "none", "issuer", ""},
+		{`"kind":"cognito","issuer":"https://h","audience":"a"`, "jwt", "none", "audience", ""},
 		{`"kind":"okra"`, "", "", "kind", ""},
 	} {
 		p, problems, warnings := judgeProvider(c.fields)
@@ -77,6 +81,18 @@ func TestHowAProviderIsJudged(t *testing.T) {
 		got := []string{p.Validation, p.CallerAuth, strip(problems), strip(warnings)}
 		if diff := cmp.Diff([]string{c.validation, c.callerAuth, c.problems, c.warnings}, got); diff != "" {
 			t.Errorf("%s: %s%v %v", c.fields, diff, problems, warnings)
+		}
+	}
+}
+
+// TestGoogleIsOpenToTheWorld: anybody can make a client of it, with any scope.
+func TestGoogleIsOpenToTheWorld(t *testing.T) {
+	t.Parallel()
+	for closed, want := range map[string]int{`"required_scopes":["email"]`: 1, `"clients":[{"client_id":"x"}]`: 0, `"audience":"x"`: 0} {
+		_, problems, _ := judge(`{"sites":[{"id":"a","product":"jira","nodes":[{"id":"n","url":"http://h"}],
+			"upstream":{"accounts":{"svc":{"value":"x"}}},"providers":[{"id":"p","kind":"google","service_account":"svc",`+closed+`}]}]}`, JSON)
+		if len(problems) != want || want > 0 && !strings.Contains(problems[0].Message, "open_to_all_clients") {
+			t.Errorf("%s: %v", closed, problems)
 		}
 	}
 }
