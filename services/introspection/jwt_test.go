@@ -343,20 +343,23 @@ func TestANewKeyIsSeenAfterThePause(t *testing.T) {
 	t.Parallel()
 	one, two, junk := ecKey(t, "one"), ecKey(t, "two"), ecKey(t, "junk")
 	w, p := newWorld(t), startIssuer(t, "", one)
+	const pause = 2 * time.Second
 	c := w.signing(p)
-	c.Cache.NegativeTTL = configlog.Duration(300 * time.Millisecond)
+	c.Cache.NegativeTTL = configlog.Duration(pause)
 	w.site(c)
-	w.run(func(s *introspection.Settings) { s.KeysPause = 500 * time.Millisecond })
+	w.run(func(s *introspection.Settings) { s.KeysPause = pause })
 	w.active(one.sign(t, claims(p.URL)))
-	fetched := p.fetches.Load()
+	fetched, at := p.fetches.Load(), time.Now()
 	testkit.Until(t, "a stranger to have them fetched", func() bool {
+		at = time.Now()
 		w.inactive(junk.sign(t, claims(p.URL)))
 		return p.fetches.Load() > fetched
 	})
 	p.publish(one, two)
-	began, good := time.Now(), two.sign(t, claims(p.URL))
+	testkit.Until(t, "most of the pause", func() bool { return time.Since(at) > pause*17/20 })
+	good := two.sign(t, claims(p.URL))
 	testkit.Until(t, "the new key", func() bool { r, err := w.introspect("jira", good); return err == nil && r.GetActive() })
-	if d := time.Since(began); d > 1500*time.Millisecond {
+	if d := time.Since(at); d > pause*8/5 {
 		t.Errorf("it took %v", d)
 	}
 }
