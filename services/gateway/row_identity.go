@@ -138,7 +138,7 @@ func judge(id *identity, s *site, now time.Time) answer {
 	switch {
 	case p == nil:
 		return refuse(tokenInactive, "provider no longer trusted")
-	case !accessType(t.GetTokenType()):
+	case !presets.IsAccessToken(t.GetTokenType()):
 		return refuse(tokenInactive, "not an access token but "+t.GetTokenType())
 	case !id.expiresAt.IsZero() && now.After(id.expiresAt.Add(leeway)):
 		return refuse(tokenInactive, "expired")
@@ -167,21 +167,6 @@ func ofPerson(t *identityv1.IntrospectReply) bool {
 	}
 	user, client := t.GetUsername(), t.GetClientId()
 	return user != "" && !names.Same(user, client) && !names.Same(user, "service-account-"+client)
-}
-
-// accessType tells whether a token type may be an access token's. Providers introspect refresh, offline, ID and logout
-// tokens too; a DPoP-bound one (RFC 9449) is worth nothing as a Bearer.
-func accessType(name string) bool {
-	if name == "" {
-		return true
-	}
-	name = strings.ToLower(name)
-	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
-		if strings.Contains(name, part) {
-			return false
-		}
-	}
-	return name != "id" && name != "dpop"
 }
 
 func insufficientScope(required []string, detail string) answer {

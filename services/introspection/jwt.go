@@ -140,7 +140,7 @@ func both(f, said facts) facts {
 	f.issuer, f.subject, f.username = cmp.Or(f.issuer, said.issuer), cmp.Or(f.subject, said.subject), cmp.Or(f.username, said.username)
 	f.mappedUser = cmp.Or(f.mappedUser, said.mappedUser)
 	f.person = f.person || said.person && !named // the answer knows better, when it names somebody
-	if notAccess(said.tokenType) {
+	if !presets.IsAccessToken(said.tokenType) {
 		f.tokenType = said.tokenType
 	}
 	if len(f.audience) == 0 {

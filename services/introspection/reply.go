@@ -382,23 +382,13 @@ func (r *reader) tokenType() string {
 	kind := ""
 	for _, name := range [...]string{"token_use", "typ", "tokenName", "token_type"} {
 		switch word := r.word(name); {
-		case notAccess(word):
+		case !presets.IsAccessToken(word):
 			return word
 		case name == "token_type" && word != "", name == "typ":
 			kind = word
 		}
 	}
 	return kind
-}
-
-func notAccess(kind string) bool {
-	kind = strings.ToLower(kind)
-	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
-		if strings.Contains(kind, part) {
-			return true
-		}
-	}
-	return kind == "id" || kind == "dpop"
 }
 
 // latest is the last second of the year 9999, beyond which no protobuf timestamp goes.

@@ -127,6 +127,18 @@ func wellKnown() []string {
 	return []string{"ya29.", "gho_", "ghu_", "ghp_", "ghs_", "ghr_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "ATATT"}
 }
 
+// IsAccessToken tells whether a token type may be an access token's. Providers answer about refresh, offline, ID and logout
+// tokens too; a DPoP-bound one (RFC 9449) is worth nothing as a Bearer.
+func IsAccessToken(kind string) bool {
+	kind = strings.ToLower(kind)
+	for _, part := range [...]string{"refresh", "offline", "logout", "id_token"} {
+		if strings.Contains(kind, part) {
+			return false
+		}
+	}
+	return kind != "id" && kind != "dpop"
+}
+
 // SameIssuer compares issuers; a slash at the end does not count, which some names have and some settings lack.
 func SameIssuer(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 
