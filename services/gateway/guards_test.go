@@ -140,7 +140,7 @@ func TestAWriteIsNeverSentTwice(t *testing.T) {
 	one, two := startRawNode(t, dies), startRawNode(t, dies)
 	facts := append(w.siteOn(one.url), &configv1.NodeAttached{Site: "jira", Node: "n2", Url: two.url})
 	seq := w.commit(facts...)
-	gw := w.gateway("")
+	gw := w.gateway("", func(s *gateway.Settings) { s.Upstream.CheckEvery = time.Hour }) // a check would use up a kept connection
 	gw.reached(t, seq)
 	count := func() int {
 		a, _ := one.seen()

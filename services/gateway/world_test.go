@@ -250,7 +250,8 @@ func (r *running) reached(t testing.TB, seq uint64) {
 	})
 }
 
-// audited gives the records of calls in the audit stream as they come, for at most ten seconds.
+// audited gives the records of calls in the audit stream as they come, for at most ten seconds. Nobody commits them here, so
+// the gateway sends them again: each is given once.
 func (w *world) audited() iter.Seq[*auditv1.Record] {
 	w.t.Helper()
 	nc := w.nats.Connect(w.t, topology.Audit)
@@ -265,6 +266,11 @@ func (w *world) audited() iter.Seq[*auditv1.Record] {
 			return err == nil
 		})
 		deadline := time.Now().Add(10 * time.Second)
+		type number struct {
+			gateway  string
+			epoch, n uint64
+		}
+		given := map[number]bool{}
 		for seq := uint64(1); ; {
 			msg, err := stream.GetMsg(w.t.Context(), seq)
 			if time.Now().After(deadline) {
@@ -278,8 +284,12 @@ func (w *world) audited() iter.Seq[*auditv1.Record] {
 			if err := proto.Unmarshal(msg.Data, batch); err != nil {
 				w.t.Fatal(err)
 			}
-			for _, record := range batch.GetRecords() {
-				if record.GetKind() == "" && !yield(record) {
+			for i, record := range batch.GetRecords() {
+				its := number{batch.GetGateway(), batch.GetEpoch(), batch.GetFirst() + uint64(i)}
+				if given[its] {
+					continue
+				}
+				if given[its] = true; record.GetKind() == "" && !yield(record) {
 					return
 				}
 			}

@@ -388,7 +388,7 @@ func TestKeysThatHangHoldNobodyElseUp(t *testing.T) {
 	for range 20 {
 		began := time.Now()
 		w.active(good.sign(t, claims(beside.URL)))
-		if d := time.Since(began); d > time.Second {
+		if d := time.Since(began); d > 4*time.Second {
 			t.Errorf("another provider's token took %v", d)
 		}
 	}
