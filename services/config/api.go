@@ -74,6 +74,7 @@ func (a *api) routes(r chi.Router) {
 	r.With(readers).Get("/config/events", a.getEvents)
 	r.With(readers).Get("/config/history", a.getHistory)
 	r.With(admins).Post("/config/rollback", a.rollback)
+	r.With(admins).Post("/sites/{id}/test-token", a.testToken)
 	r.With(readers).Get("/gateways", a.getGateways)
 	r.With(readers).Get("/admin-tokens", a.getAdminTokens)
 	r.With(admins).Post("/admin-tokens", a.postAdminToken)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -31,6 +32,8 @@ type wish struct {
 	wait time.Duration // for the gateways; 0: not at all
 	// confirmsGrant: the grant of a site may be switched.
 	confirmsGrant bool
+	// forcesTests: saved tests may fail.
+	forcesTests bool
 }
 
 // wished reads who wants a change, why, on what condition and how.
@@ -49,10 +52,18 @@ func (a *api) wished(r *http.Request, values url.Values) (wish, error) {
 			return wish{}, fault.New(fault.Invalid, "dry_run must be true or false")
 		}
 	}
-	if force := values.Get("force"); values.Has("force") && force != "fork" {
-		return wish{}, fault.New(fault.Invalid, "force must be fork: the change is made though a gateway has another history")
+	if values.Has("force") {
+		for what := range strings.SplitSeq(values.Get("force"), ",") {
+			switch what {
+			case "fork":
+				w.force = true
+			case "tests":
+				w.forcesTests = true
+			default:
+				return wish{}, fault.New(fault.Invalid, "force must be fork (the change is made though a gateway has another history), tests (though a saved test fails), or both with a comma between them")
+			}
+		}
 	}
-	w.force = values.Has("force")
 	if confirm := values.Get("confirm"); values.Has("confirm") && confirm != "grant" {
 		return wish{}, fault.New(fault.Invalid, "confirm must be grant: the grant of a site is switched")
 	}

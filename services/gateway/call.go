@@ -19,6 +19,8 @@ type call struct {
 	plan *plan
 	at   time.Time
 	id   string // X-Gatehouse-Request-Id
+	// trial: nobody makes the call; nil: somebody does.
+	trial *trial
 
 	// Row 0 and 1.
 	target rules.Target

@@ -105,7 +105,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		work.Go(func() { g.certificate.Watch(background, s.CertificateCheck, host.Log) })
 	}
 	host.Log.LogAttrs(ctx, slog.LevelInfo, "gateway listens", slog.String("address", listener.Addr().String()), slog.String("id", home.id))
-	err = g.serve(ctx, listener, serving)
+	err = (&trials{gw: g, id: home.id, nc: nc, opener: opener, settings: s}).during(background, func() error { return g.serve(ctx, listener, serving) })
 	_ = note(g.spool, audittrail.GatewayStopped)
 	endBackground()
 	work.Wait()
@@ -145,10 +145,10 @@ func (s *Settings) way() error {
 // openCaches makes the caches of what introspection says.
 func (g *gateway) openCaches(nc *nats.Conn, s Settings, home *home) (err error) {
 	asked := func(result string) { g.counts.asked.WithLabelValues(result).Inc() }
-	if g.identities, err = newIdentities(nc, s, home.identity.String(), asked); err != nil {
+	if g.identities, err = newIdentities(over(nc), s, home.identity.String(), asked); err != nil {
 		return fmt.Errorf("identity cache: %w", err)
 	}
-	if g.members, err = newMembers(nc, s, asked); err != nil {
+	if g.members, err = newMembers(over(nc), s, asked); err != nil {
 		return fmt.Errorf("cache of groups: %w", err)
 	}
 	return nil

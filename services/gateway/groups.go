@@ -9,13 +9,11 @@ import (
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/maypok86/otter/v2"
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -80,16 +78,16 @@ type memberKey struct{ salt, user string }
 // the directory's word. From half of that on a newer one is asked for behind the call's back, so that neither a directory
 // nor NATS that is away is noticed until then.
 type members struct {
-	nc      *nats.Conn
+	asks    asking
 	timeout time.Duration
 	known   *otter.Cache[memberKey, *member]
 	flights singleflight.Group
 	asked   func(result string)
 }
 
-func newMembers(nc *nats.Conn, s Settings, asked func(string)) (*members, error) {
+func newMembers(asks asking, s Settings, asked func(string)) (*members, error) {
 	known, err := otter.New(&otter.Options[memberKey, *member]{MaximumSize: s.IdentityCache})
-	return &members{nc: nc, timeout: s.IdentityTimeout, known: known, asked: asked}, err
+	return &members{asks: asks, timeout: s.IdentityTimeout, known: known, asked: asked}, err
 }
 
 // of gives what the user of a call is to the site's rules. The error is a fault.
@@ -127,7 +125,7 @@ func (m *members) start(c *call, g *groupRules, k memberKey) <-chan singleflight
 		ctx, cancel := context.WithTimeout(ctx, m.timeout)
 		defer cancel()
 		asked, reply := time.Now(), new(identityv1.GroupsReply)
-		if err := ask.Do(ctx, m.nc, topology.Groups, request, reply); err != nil {
+		if err := m.asks(ctx, topology.Groups, request, reply); err != nil {
 			m.asked("failed")
 			return nil, err
 		}

@@ -42,10 +42,20 @@ func (i *identity) good() bool {
 	return i.token.GetActive() || i.whoami.GetVerdict() == identityv1.WhoAmIReply_VERDICT_KNOWN
 }
 
+// asking asks introspection. The error is a fault.
+type asking func(ctx context.Context, subject string, request, reply proto.Message) error
+
+// over asks over NATS.
+func over(nc *nats.Conn) asking {
+	return func(ctx context.Context, subject string, request, reply proto.Message) error {
+		return ask.Do(ctx, nc, subject, request, reply)
+	}
+}
+
 // identities asks introspection who a credential belongs to and remembers the answer: good ones and others in
 // separate bounded caches, so that guesses cannot push out what is in use.
 type identities struct {
-	nc      *nats.Conn
+	asks    asking
 	timeout time.Duration
 	macs    sync.Pool // of hash.Hash, keyed for this process
 	trail   []byte    // key of fingerprints
@@ -57,7 +67,7 @@ type identities struct {
 }
 
 // newIdentities makes the cache. installation is a secret that all gateways have.
-func newIdentities(nc *nats.Conn, s Settings, installation string, asked func(string)) (*identities, error) {
+func newIdentities(asks asking, s Settings, installation string, asked func(string)) (*identities, error) {
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // never fails
 	trail, err := hkdf.Key(sha256.New, []byte(installation), nil, "gatehouse audit fingerprint", sha256.Size)
@@ -68,7 +78,7 @@ func newIdentities(nc *nats.Conn, s Settings, installation string, asked func(st
 	if err != nil {
 		return nil, err
 	}
-	ids := &identities{guesses: bound, nc: nc, timeout: s.IdentityTimeout, asked: asked, trail: trail}
+	ids := &identities{guesses: bound, asks: asks, timeout: s.IdentityTimeout, asked: asked, trail: trail}
 	ids.macs.New = func() any { return hmac.New(sha256.New, secret) }
 	if ids.known, err = otter.New(&otter.Options[cacheKey, *identity]{MaximumSize: s.IdentityCache}); err != nil {
 		return nil, err
@@ -170,7 +180,7 @@ func (ids *identities) start(ctx context.Context, q question) <-chan singlefligh
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), ids.timeout)
 		defer cancel()
 		asked := time.Now()
-		if err := ask.Do(shared, ids.nc, q.subject, q.request, q.reply); err != nil {
+		if err := ids.asks(shared, q.subject, q.request, q.reply); err != nil {
 			ids.asked("failed")
 			return nil, err
 		}

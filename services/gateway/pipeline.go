@@ -2,6 +2,8 @@ package gateway
 
 // row is one step of the policy.
 type row struct {
+	// name is its number in the policy and what it does.
+	name  string
 	judge func(*call) answer
 	// observed is what becomes of a call the row refuses while its site is in observe mode.
 	observed observing
@@ -24,28 +26,28 @@ func walk(c *call) answer {
 // decide gives the answer of the first row that has one. The numbers are those of the policy: docs/reference/policy.md.
 func decide(c *call) answer {
 	for _, row := range [...]row{
-		{plainMethod, always},      // 0   method_not_allowed
-		{canonicalPath, always},    // 0   path_ambiguous
-		{matchSite, always},        // 1   site_unknown
-		{ownPaths, always},         // 1b  answered here, never forwarded
-		{notAPICall, always},       // 2   pass not_api
-		{notEnforced, always},      // 3   pass disabled
-		{tooStale, always},         // -   configuration_stale: the plan is older than the site's stale.max
-		{restrictIP, goesOn},       // 4   ip_denied
-		{bypass, always},           // 5   pass bypassed
-		{readableForm, always},     // 8   credential_malformed, of a form; before 6, which passes bodies on
-		{browserSession, always},   // 6   pass browser
-		{noCredential, asStranger}, // 7   authentication_required, pass anonymous
-		{whichCredential, always},  // 8   credential_malformed, scheme_unsupported
-		{methodSwitches, goesOn},   // 9   basic_disabled, oauth_disabled, …
-		{whoIsIt, asStranger},      // 10  token_inactive, credential_refused, provider_unavailable, …
-		{asWhom, asStranger},       // 11  not_a_client_token, no_upstream_account
-		{tokenPaths, asStranger},   // 11b path_not_for_tokens
-		{groupsAllow, goesOn},      // 12  group_denied, read_only, user_unknown, directory_unavailable
-		{rateLimit, goesOn},        // 13  rate_limited
-		{swapAndForwardAs, always}, // 15  whose credential goes up; what the node makes of it is in forward.go
+		{"0 method", plainMethod, always},                         // method_not_allowed
+		{"0 canonical path", canonicalPath, always},               // path_ambiguous
+		{"1 site", matchSite, always},                             // site_unknown
+		{"1b own paths", ownPaths, always},                        // answered here, never forwarded
+		{"2 API call", notAPICall, always},                        // pass not_api
+		{"3 enabled", notEnforced, always},                        // pass disabled
+		{"stale", tooStale, always},                               // configuration_stale: the plan is older than the site's stale.max
+		{"4 address", restrictIP, goesOn},                         // ip_denied
+		{"5 bypass", bypass, always},                              // pass bypassed
+		{"8 form", readableForm, always},                          // credential_malformed, of a form; before 6, which passes bodies on
+		{"6 browser session", browserSession, always},             // pass browser
+		{"7 no credential", noCredential, asStranger},             // authentication_required, pass anonymous
+		{"8 which credential", whichCredential, always},           // credential_malformed, scheme_unsupported
+		{"9 switches", methodSwitches, goesOn},                    // basic_disabled, oauth_disabled, …
+		{"10 who is it", whoIsIt, asStranger},                     // token_inactive, credential_refused, provider_unavailable, …
+		{"11 as whom", asWhom, asStranger},                        // not_a_client_token, no_upstream_account
+		{"11b paths for tokens", tokenPaths, asStranger},          // path_not_for_tokens
+		{"12 groups", groupsAllow, goesOn},                        // group_denied, read_only, user_unknown, directory_unavailable
+		{"13 rate limit", rateLimit, goesOn},                      // rate_limited
+		{"15 whose credential goes up", swapAndForwardAs, always}, // whose credential goes up; what the node makes of it is in forward.go
 	} {
-		a := row.judge(c)
+		a := c.judge(row)
 		if a.kind == deny && c.observe(&a, row.observed) {
 			if row.observed == goesOn {
 				continue
@@ -57,6 +59,14 @@ func decide(c *call) answer {
 		}
 	}
 	return refuse("", "no row answered")
+}
+
+// judge judges the call by a row, and has a trial see it.
+func (c *call) judge(r row) answer {
+	if c.trial != nil {
+		return c.trial.row(c, r)
+	}
+	return r.judge(c)
 }
 
 // observe notes what a call would have been refused for, and tells whether it goes on. Of several reasons the first

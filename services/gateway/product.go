@@ -23,7 +23,8 @@ type product struct {
 	actions                                 []string
 	// pat tells whether a Bearer has the shape of the product's personal access tokens.
 	pat func(token string) bool
-	// statusPath is the health page, below the context path.
+	// selfPath is where the product says whom it takes a caller for, and statusPath the health page; below the context path.
+	selfPath   string
 	statusPath string
 	// namesUser tells that replies carry X-AUSERNAME.
 	namesUser bool

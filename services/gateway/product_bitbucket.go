@@ -15,6 +15,7 @@ func bitbucket() *product {
 		},
 		sessionCookies: []string{"BITBUCKETSESSIONID", "_atl_bitbucket_remember_me", "crowd.token_key"},
 		pat:            func(token string) bool { return strings.HasPrefix(token, "BBDC-") },
+		selfPath:       "/plugins/servlet/applinks/whoami",
 		statusPath:     "/status",
 		namesUser:      true,
 	}

@@ -17,6 +17,7 @@ func confluence() *product {
 		actions:        []string{".action"},
 		sessionCookies: []string{"JSESSIONID", "seraph.*", "crowd.token_key"},
 		pat:            serverPAT,
+		selfPath:       "/rest/api/user/current",
 		statusPath:     "/status",
 		namesUser:      true,
 	}

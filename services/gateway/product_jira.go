@@ -30,6 +30,7 @@ func jira() *product {
 		actions:        []string{".jspa"},
 		sessionCookies: []string{"JSESSIONID", "seraph.*", "crowd.token_key"},
 		pat:            serverPAT,
+		selfPath:       "/rest/api/2/myself",
 		statusPath:     "/status",
 		namesUser:      true,
 	}

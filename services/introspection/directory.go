@@ -14,6 +14,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
 // directory is where a site's groups are looked up, as one configuration has it.
@@ -125,7 +127,7 @@ func (q *query) get(ctx context.Context, path string, values url.Values, into an
 func (q *query) getFrom(ctx context.Context, n *node, target string, into any) (int, *problem) {
 	ctx, cancel := context.WithTimeout(ctx, q.limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.base+target, http.NoBody)
+	r, err := http.NewRequestWithContext(witness.To(ctx, "directory "+n.id), http.MethodGet, n.base+target, http.NoBody)
 	if err != nil {
 		return 0, &problem{result: resultUnreachable, text: "the directory's address is no URL"}
 	}

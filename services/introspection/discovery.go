@@ -16,6 +16,8 @@ type metadata struct {
 	Issuer        string `json:"issuer"`
 	JWKSURI       string `json:"jwks_uri"`
 	Introspection string `json:"introspection_endpoint"`
+	Authorization string `json:"authorization_endpoint"`
+	Token         string `json:"token_endpoint"`
 }
 
 // newMetadata gives the metadata of an issuer, kept for a day at least where the issuer does not answer any more: its keys
@@ -73,12 +75,17 @@ func (m *metadata) wrong(issuer string) *problem {
 		return wrong("is of another issuer")
 	}
 	for _, raw := range []string{m.JWKSURI, m.Introspection} {
-		u, err := url.Parse(raw)
-		if raw != "" && (err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !strings.HasPrefix(issuer, "http://"))) {
+		if !trusted(raw, issuer) {
 			return wrong("names an endpoint that is no https URL")
 		}
 	}
 	return nil
+}
+
+// trusted tells whether an endpoint that an issuer names may be used, where it names one.
+func trusted(raw, issuer string) bool {
+	u, err := url.Parse(raw)
+	return raw == "" || err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && strings.HasPrefix(issuer, "http://"))
 }
 
 // get makes requests for something public.

@@ -47,6 +47,10 @@ type endpoint struct {
 	notes          notes
 }
 
+func newEndpoint(siteID, providerID string, s Settings) *endpoint {
+	return &endpoint{site: siteID, provider: providerID, breaker: newBreaker(s), published: newBreaker(s), gate: newGate(s.Concurrency)}
+}
+
 // asking is everything that has a part in what a provider answers; its fingerprint is the revision.
 type asking struct {
 	kind, validation     string

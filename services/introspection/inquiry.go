@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
 // inquiry is what a validator may ask of a provider over HTTP, in the name of one token.
@@ -88,7 +90,7 @@ func resting() *problem {
 
 // exchange is the HTTP call itself.
 func (q *inquiry) exchange(ctx context.Context, c call) (result, *problem) {
-	r, err := c.make(ctx)
+	r, err := c.make(witness.To(ctx, "provider "+q.endpoint.provider))
 	if err != nil {
 		return "", &problem{result: resultUnreachable, text: "its endpoint is no URL, or our key does not sign"}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -63,7 +64,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	err = errors.Join(
 		ask.Handle(server, "introspect", topology.Introspect, answer.tokens.introspect),
 		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI),
-		ask.Handle(server, "groups", topology.Groups, answer.groups.groups))
+		ask.Handle(server, "groups", topology.Groups, answer.groups.groups),
+		ask.Handle(server, "trial", topology.Trial, answer.trial))
 	if err == nil {
 		host.Health.Set(keep.health) // not before questions reach us
 		<-ctx.Done()
@@ -101,59 +103,73 @@ type answering struct {
 	tokens   *tokens
 	people   *people
 	groups   *memberships
+	config   *keeper
+	settings Settings
+	host     *service.Host
 	counters *counters
 	life     *life
-	clients  []interface{ CloseIdleConnections() }
+	clients  clients
 }
+
+// clients are what providers, nodes and directories are asked with; once sends nothing twice.
+type clients struct{ kept, once *http.Client }
 
 func newAnswering(work context.Context, host *service.Host, s Settings, keep *keeper) (*answering, error) {
 	roots, err := web.ReadRoots(s.ProviderCAFile)
 	if err != nil {
 		return nil, err
 	}
+	a := &answering{
+		config: keep, settings: s, host: host, counters: newCounters(), life: &life{ctx: work},
+		clients: clients{kept: newClient(s, roots, true), once: newClient(s, roots, false)},
+	}
+	return a, a.remember()
+}
+
+// remember gives the answers empty memories.
+func (a *answering) remember() error {
+	s, host := a.settings, a.host
 	known, err := newAnswers(s.ActiveEntries, s.InactiveEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	users, err := newVerdicts(s.KnownEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	refused, err := newVerdicts(s.RefusedEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	active, err := newMembershipCache(s.KnownEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	others, err := newMembershipCache(s.RefusedEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	kept, once, keys := newClient(s, roots, true), newClient(s, roots, false), newKeyer()
-	a := &answering{counters: newCounters(), life: &life{ctx: work}, clients: []interface{ CloseIdleConnections() }{kept, once}}
-	a.tokens = &tokens{config: keep, asker: &asker{
-		client: kept, timeout: s.CallTimeout, keys: keys, answers: known, flights: flights[*answer]{life: a.life},
+	keys := newKeyer()
+	a.tokens = &tokens{config: a.config, asker: &asker{
+		client: a.clients.kept, timeout: s.CallTimeout, keys: keys, answers: known, flights: flights[*answer]{life: a.life},
 		log: host.Log, tracer: host.Tracer, counters: a.counters,
 	}}
 	a.people = &people{
-		config: keep, client: &productClient{kept: kept, once: once, timeout: s.CallTimeout}, keys: keys,
+		config: a.config, client: &productClient{clients: a.clients, timeout: s.CallTimeout}, keys: keys,
 		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL, flights: flights[*verdict]{life: a.life},
 		tracer: host.Tracer, counters: a.counters,
 	}
 	a.groups = &memberships{
-		config: keep, client: kept, timeout: s.CallTimeout, keys: keys, active: active, others: others, otherTTL: s.RefusedTTL,
+		config: a.config, client: a.clients.kept, timeout: s.CallTimeout, keys: keys, active: active, others: others, otherTTL: s.RefusedTTL,
 		flights: flights[*membership]{life: a.life},
 		log:     host.Log, tracer: host.Tracer, counters: a.counters,
 	}
-	return a, nil
+	return nil
 }
 
 // close waits for shared calls whose callers have left, and closes the connections.
 func (a *answering) close() {
 	a.life.end()
-	for _, c := range a.clients {
-		c.CloseIdleConnections()
-	}
+	a.clients.kept.CloseIdleConnections()
+	a.clients.once.CloseIdleConnections()
 }

@@ -90,18 +90,14 @@ func (k *keeper) build(ctx context.Context) {
 	sealed := map[string]bool{}
 	for i := range k.snap.Config.Sites {
 		c := &k.snap.Config.Sites[i]
-		s := &site{id: c.ID, product: k.upstream(old, c)}
-		for j := range c.Providers {
-			p := k.provider(ctx, old, c.ID, &c.Providers[j])
-			s.providers = append(s.providers, p)
-			s.issuers = append(s.issuers, presets.IssuerOf(&c.Providers[j]))
+		s := k.site(ctx, old, c)
+		for j, p := range s.providers {
 			for _, named := range []configlog.Secret{c.Providers[j].ClientSecret, c.Providers[j].PrivateKey} {
 				sealed[named.Key()] = true
 				x.files = x.files || named.File != ""
 			}
 			x.unopened = x.unopened || p.trouble == troubleUnopened
 		}
-		s.directory = k.directory(ctx, old, c, s.product)
 		if s.directory != nil {
 			named := c.DirectoryCredential()
 			sealed[named.Key()] = true
@@ -112,6 +108,17 @@ func (k *keeper) build(ctx context.Context) {
 	}
 	k.opener.Keep(func(key string) bool { return sealed[key] })
 	k.current.Store(x)
+}
+
+// site makes ready one site.
+func (k *keeper) site(ctx context.Context, old *index, c *configlog.Site) *site {
+	s := &site{id: c.ID, product: k.upstream(old, c)}
+	for i := range c.Providers {
+		s.providers = append(s.providers, k.provider(ctx, old, c.ID, &c.Providers[i]))
+		s.issuers = append(s.issuers, presets.IssuerOf(&c.Providers[i]))
+	}
+	s.directory = k.directory(ctx, old, c, s.product)
+	return s
 }
 
 // What keeps a provider from being asked. The log says more.
@@ -139,10 +146,8 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 		p.ask = before.ask
 		return p
 	}
-	e := &endpoint{
-		site: siteID, provider: c.ID, revision: revision, how: how,
-		breaker: newBreaker(k.settings), published: newBreaker(k.settings), gate: newGate(k.settings.Concurrency),
-	}
+	e := newEndpoint(siteID, c.ID, k.settings)
+	e.revision, e.how = revision, how
 	if e.validator, err = how.judges(k.settings); err != nil {
 		p.trouble = err.trouble
 		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)

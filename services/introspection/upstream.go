@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
 // upstream is the nodes of one site, and how asking them goes. It lives as long as its revision does.
@@ -82,8 +84,8 @@ func (u *upstream) each(ctx context.Context, wanted string, do func(*node) (last
 // productClient asks nodes. Two clients: a password goes over a connection of its own, so that net/http never
 // repeats it by itself.
 type productClient struct {
-	kept, once *http.Client
-	timeout    time.Duration
+	clients
+	timeout time.Duration
 }
 
 // ask asks one node after the other until one has an answer. A PAT may be shown to the next node whatever the
@@ -110,7 +112,7 @@ func (p *productClient) askNode(ctx context.Context, product product, n *node, c
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	traced := httptrace.WithClientTrace(witness.To(ctx, "node "+n.id), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	r, err := http.NewRequestWithContext(traced, http.MethodGet, n.base+product.path, http.NoBody)
 	if err != nil {
 		return nil, false, &problem{result: resultUnreachable, text: "the node's address is no URL"}

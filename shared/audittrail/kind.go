@@ -15,6 +15,8 @@ const (
 	// AdminSignedIn is an admin's token that was taken, AdminRefused one that was not, or not for what was asked.
 	AdminSignedIn = "admin.signed_in"
 	AdminRefused  = "admin.refused"
+	// CredentialTried is a credential that an admin had tried at a site; change has what was tried and what became of it.
+	CredentialTried = "admin.credential_tried" //nolint:gosec // a kind, no credential
 	// AuditExported is an export of the trail; change has what was asked for.
 	AuditExported = "audit.exported"
 	// RetentionRun is a run of the retention; change has what went. HoldSet and HoldLifted are legal holds.

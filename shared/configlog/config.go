@@ -37,6 +37,8 @@ type Site struct {
 	RateLimit        RateLimit `json:"rate_limit"`
 	Stale            Stale     `json:"stale"`
 	Audit            Auditing  `json:"audit"`
+	// Tests are tried before a change is made.
+	Tests []Test `json:"tests"`
 }
 
 // Node is one JVM that serves a site.
@@ -86,6 +88,9 @@ type Provider struct {
 	PrivateKeyID string `json:"private_key_id,omitempty"`
 	// UsernameRegex says what of UsernameClaim's value is the user: its first group, or what it matches (RE2); empty: all of it.
 	UsernameRegex string `json:"username_regex,omitempty"`
+	// AuthorizationEndpoint is where users sign in, TokenEndpoint where tokens are issued; empty: as its discovery document says.
+	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string `json:"token_endpoint,omitempty"`
 }
 
 // Client maps an OAuth client to the account its tokens act as.

@@ -10,7 +10,7 @@ import (
 )
 
 // FactLevel is the highest level of fact this program folds; see LevelOf.
-const FactLevel = 2
+const FactLevel = 3
 
 // LevelOf gives the level a reader must know to fold a fact.
 func LevelOf(fact proto.Message) uint32 {

@@ -148,6 +148,8 @@ func (s *Site) foldIdentity(fact proto.Message) bool {
 // foldRules folds facts about what a caller may do.
 func (s *Site) foldRules(fact proto.Message) bool {
 	switch m := fact.(type) {
+	case *configv1.TestsSaved:
+		s.Tests = testsFromProto(m.GetTests())
 	case *configv1.GroupRequirementSwitched:
 		s.Groups.Require = m.GetRequire()
 	case *configv1.AllowedGroupsSet:

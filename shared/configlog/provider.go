@@ -14,6 +14,7 @@ func (p Provider) Proto() *configv1.Provider {
 		UsernameClaim: p.UsernameClaim, CacheMaxTtl: durationpb.New(p.Cache.MaxTTL.Std()),
 		CacheNegativeTtl: durationpb.New(p.Cache.NegativeTTL.Std()), AllowPlainHttp: p.AllowPlainHTTP,
 		Validation: p.Validation, JwksUri: p.JWKSURI, TokenPrefix: p.TokenPrefix, PrivateKey: p.PrivateKey.Proto(), PrivateKeyId: p.PrivateKeyID, UsernameRegex: p.UsernameRegex,
+		AuthorizationEndpoint: p.AuthorizationEndpoint, TokenEndpoint: p.TokenEndpoint,
 	}
 	if p.Cache.StaleFor != 0 {
 		out.CacheStaleFor = durationpb.New(p.Cache.StaleFor.Std())
@@ -32,6 +33,7 @@ func providerFromProto(m *configv1.Provider) Provider {
 		RequiredScopes: m.GetRequiredScopes(), Audience: m.GetAudience(), ServiceAccount: m.GetServiceAccount(),
 		UsernameClaim: m.GetUsernameClaim(), AllowPlainHTTP: m.GetAllowPlainHttp(),
 		Validation: m.GetValidation(), JWKSURI: m.GetJwksUri(), TokenPrefix: m.GetTokenPrefix(), PrivateKey: secretFromProto(m.GetPrivateKey()), PrivateKeyID: m.GetPrivateKeyId(), UsernameRegex: m.GetUsernameRegex(),
+		AuthorizationEndpoint: m.GetAuthorizationEndpoint(), TokenEndpoint: m.GetTokenEndpoint(),
 		Cache: Cache{MaxTTL: Duration(m.GetCacheMaxTtl().AsDuration()), NegativeTTL: Duration(m.GetCacheNegativeTtl().AsDuration()), StaleFor: Duration(m.GetCacheStaleFor().AsDuration())},
 	}
 	for _, c := range m.GetClients() {

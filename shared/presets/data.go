@@ -38,7 +38,7 @@ func All() []Preset {
 		entra(),
 		keycloak(),
 		google(),
-		github("github", "GitHub", "https://api.github.com/applications/{client_id}/token"),
+		githubCom(),
 		github("github_enterprise", "GitHub Enterprise Server", "https://{host}/api/v3/applications/{client_id}/token"),
 		gitlab(),
 		cognito(),
@@ -206,6 +206,12 @@ func custom() Preset {
 		Reading: usual(), Revocation: endsAtOnce,
 		Source: "https://www.rfc-editor.org/rfc/rfc7662",
 	}
+}
+
+func githubCom() Preset {
+	p := github("github", "GitHub", "https://api.github.com/applications/{client_id}/token")
+	p.SignIn = SignIn{Authorization: "https://github.com/login/oauth/authorize", Token: "https://github.com/login/oauth/access_token"} //nolint:gosec // addresses
+	return p
 }
 
 func github(kind, title, endpoint string) Preset {

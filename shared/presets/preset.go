@@ -41,6 +41,8 @@ type Preset struct {
 	Validations []Validation
 	// CallerAuth are the ways Gatehouse can show itself to it (RFC 8414 names), the usual one first.
 	CallerAuth []string
+	// SignIn is where it issues tokens, for those without a discovery document.
+	SignIn SignIn
 	// Audience is what a client assertion (RFC 7523) names as its audience: "issuer" or "endpoint".
 	Audience string
 	// Issues says which access tokens it issues: signed ones (JWT), opaque ones, or both.
@@ -63,6 +65,11 @@ type Preset struct {
 	Traps string
 	// Source of all this.
 	Source string
+}
+
+// SignIn is where a provider signs users in and issues tokens.
+type SignIn struct {
+	Authorization, Token string
 }
 
 // Shape is what a token looks like.

@@ -86,31 +86,37 @@ func (s *Sealer) Holds(ctx context.Context, key string) (bool, error) {
 // Seal stores a secret for its owner under "ref.version". A key that is taken is an error, jetstream.ErrKeyExists:
 // nothing is ever overwritten. So is a secret that Open would not take: none, or more than MaxBytes.
 func (s *Sealer) Seal(ctx context.Context, owner Owner, key, value string) error {
-	if value == "" || len(value) > MaxBytes {
-		return fmt.Errorf("seal %s: a secret has 1 to %d bytes", key, MaxBytes)
-	}
-	var sealed bytes.Buffer
-	w, err := age.Encrypt(&sealed, s.recipients[owner]...)
+	sealed, err := s.Encrypt(owner, value)
 	if err != nil {
-		return fmt.Errorf("seal %s: %w", key, err)
-	}
-	if _, err := io.WriteString(w, value); err != nil {
-		return fmt.Errorf("seal %s: %w", key, err)
-	}
-	if err := w.Close(); err != nil {
 		return fmt.Errorf("seal %s: %w", key, err)
 	}
 	bucket, err := s.js.KeyValue(ctx, topology.BucketSecrets)
 	if err != nil {
 		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
 	}
-	if _, err := bucket.Create(ctx, key, sealed.Bytes()); err != nil {
+	if _, err := bucket.Create(ctx, key, sealed); err != nil {
 		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrInvalidKey) {
 			return fmt.Errorf("seal %s: %w", key, err)
 		}
 		return fmt.Errorf("seal %s: %w: %w", key, ErrAway, err)
 	}
 	return nil
+}
+
+// Encrypt seals a secret for its owner and stores it nowhere.
+func (s *Sealer) Encrypt(owner Owner, value string) ([]byte, error) {
+	if value == "" || len(value) > MaxBytes {
+		return nil, fmt.Errorf("a secret has 1 to %d bytes", MaxBytes)
+	}
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, s.recipients[owner]...)
+	if err == nil {
+		_, err = io.WriteString(w, value)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	return sealed.Bytes(), err
 }
 
 // Opener opens the secrets of one owner. It remembers the sealed form of what it has opened, so that it can
@@ -129,6 +135,14 @@ type Opener struct {
 // folder {file: PATH} may read; empty: no file may be named.
 func NewOpener(js jetstream.JetStream, identity age.Identity, environ func(string) (string, bool), filesDir string) *Opener {
 	return &Opener{js: js, identity: identity, environ: environ, filesDir: filesDir, sealed: map[string][]byte{}}
+}
+
+// With gives an opener that knows some more sealed secrets, by key, beside those that this one knows. What it opens this one
+// does not remember.
+func (o *Opener) With(sealed map[string][]byte) *Opener {
+	all := o.Sealed()
+	maps.Copy(all, sealed)
+	return &Opener{js: o.js, identity: o.identity, environ: o.environ, filesDir: o.filesDir, sealed: all}
 }
 
 // Open gives the secret. The error names the reference, the variable or the file, never the value.

@@ -75,7 +75,7 @@ func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
 	switch s {
 	case Config:
-		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig))
+		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig), CallTrial)
 		r.Publish = append(r.Publish, ensureStreams()...)
 		r.Publish = append(r.Publish, readStream(StreamConfig)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
@@ -85,7 +85,7 @@ func RightsOf(s Service) Rights {
 	case Introspection:
 		r = readsConfig(r)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups)
+		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups, Trial)
 		r = answers(r)
 	case Gateway:
 		r = gateway(r, "*")
@@ -113,10 +113,10 @@ func RightsOf(s Service) Rights {
 func gateway(r Rights, id string) Rights {
 	r = readsConfig(r)
 	r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Reserve,
+	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Trial, Reserve,
 		"$JS.API.STREAM.INFO.KV_"+BucketGateways)
-	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id)
-	return r
+	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id, CallTrial)
+	return answers(r)
 }
 
 // readsConfig is what every follower of the configuration log needs.

@@ -37,7 +37,7 @@ var (
 	audit    = []topology.Service{topology.Audit}
 	readers  = []topology.Service{topology.Introspection, topology.Gateway, topology.Audit}                  // of configuration
 	copiers  = []topology.Service{topology.Config, topology.Introspection, topology.Gateway, topology.Audit} // of sealed secrets
-	answered = []topology.Service{topology.Config, topology.Introspection, topology.RateLimit}
+	answered = []topology.Service{topology.Config, topology.Introspection, topology.RateLimit, topology.Gateway}
 	counting = []topology.Service{topology.RateLimit}
 )
 
@@ -56,6 +56,8 @@ func mayPublish() map[string][]topology.Service {
 		"rate.t.c0ffee.60.1":                 counting,
 		"identity.v1.introspect":             gateway,
 		"identity.v1.whoami":                 gateway,
+		"identity.v1.trial":                  gateway,
+		"gateway.v1.trial":                   config,
 		"ratelimit.v1.reserve":               gateway,
 		"config.v1.readlog":                  readers,
 		"$JS.API.STREAM.MSG.GET.CONFIG":      append(config, readers...),

@@ -21,10 +21,13 @@ const (
 const (
 	// ConfigReadLog is answered by config: commits by sequence, for a follower whose stream is damaged.
 	ConfigReadLog = "config.v1.readlog"
-	// Introspect, WhoAmI and Groups are answered by introspection.
+	// Introspect, WhoAmI and Groups are answered by introspection; Trial is one of these questions, and how the answer came about.
 	Introspect = "identity.v1.introspect"
 	WhoAmI     = "identity.v1.whoami"
 	Groups     = "identity.v1.groups"
+	Trial      = "identity.v1.trial"
+	// CallTrial is answered by a gateway: what would become of a call.
+	CallTrial = "gateway.v1.trial"
 	// Reserve is answered by ratelimit.
 	Reserve = "ratelimit.v1.reserve"
 	// AuditCommitted is told by the audit service to one gateway, whose id follows the dot.
@@ -36,6 +39,7 @@ const (
 	QueueConfig        = "config"
 	QueueIntrospection = "introspection"
 	QueueRateLimit     = "ratelimit"
+	QueueGateway       = "gateway"
 )
 
 // ConfigLog says where the configuration log is stored.

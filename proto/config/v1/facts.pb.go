@@ -904,8 +904,11 @@ type Provider struct {
 	UsernameRegex string `protobuf:"bytes,23,opt,name=username_regex,json=usernameRegex,proto3" json:"username_regex,omitempty"`
 	// How much longer than cache_max_ttl the provider's last word counts while it is away; zero: no longer.
 	CacheStaleFor *durationpb.Duration `protobuf:"bytes,24,opt,name=cache_stale_for,json=cacheStaleFor,proto3" json:"cache_stale_for,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Where users sign in (RFC 6749 §3.1) and tokens are issued (§3.2); empty: as its discovery document says.
+	AuthorizationEndpoint string `protobuf:"bytes,25,opt,name=authorization_endpoint,json=authorizationEndpoint,proto3" json:"authorization_endpoint,omitempty"`
+	TokenEndpoint         string `protobuf:"bytes,26,opt,name=token_endpoint,json=tokenEndpoint,proto3" json:"token_endpoint,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *Provider) Reset() {
@@ -1104,6 +1107,20 @@ func (x *Provider) GetCacheStaleFor() *durationpb.Duration {
 		return x.CacheStaleFor
 	}
 	return nil
+}
+
+func (x *Provider) GetAuthorizationEndpoint() string {
+	if x != nil {
+		return x.AuthorizationEndpoint
+	}
+	return ""
+}
+
+func (x *Provider) GetTokenEndpoint() string {
+	if x != nil {
+		return x.TokenEndpoint
+	}
+	return ""
 }
 
 // ProviderTrusted: from now on the site trusts this provider, exactly so.
@@ -1634,6 +1651,199 @@ func (x *GroupRequirementSwitched) GetRequire() bool {
 	return false
 }
 
+// Test is a call that is tried before a change is made, and what must become of it.
+type Test struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// oauth, api_token, pat, basic, none.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// A token is fetched by client credentials, of this provider and as this client; no client: as the provider's own.
+	Fetch    bool   `protobuf:"varint,3,opt,name=fetch,proto3" json:"fetch,omitempty"`
+	Provider string `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
+	ClientId string `protobuf:"bytes,5,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// Of basic.
+	Username string `protobuf:"bytes,6,opt,name=username,proto3" json:"username,omitempty"`
+	// The token, the password, or the secret of client_id.
+	Credential *Secret `protobuf:"bytes,7,opt,name=credential,proto3" json:"credential,omitempty"`
+	Method     string  `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	// Below the context path; empty: where the product says who somebody is.
+	Path     string `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
+	ClientIp string `protobuf:"bytes,10,opt,name=client_ip,json=clientIp,proto3" json:"client_ip,omitempty"`
+	// allow, deny, pass, or a reason.
+	Expect string `protobuf:"bytes,11,opt,name=expect,proto3" json:"expect,omitempty"`
+	// As whom it must act; empty: not checked.
+	User          string `protobuf:"bytes,12,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Test) Reset() {
+	*x = Test{}
+	mi := &file_config_v1_facts_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Test) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Test) ProtoMessage() {}
+
+func (x *Test) ProtoReflect() protoreflect.Message {
+	mi := &file_config_v1_facts_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Test.ProtoReflect.Descriptor instead.
+func (*Test) Descriptor() ([]byte, []int) {
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Test) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Test) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Test) GetFetch() bool {
+	if x != nil {
+		return x.Fetch
+	}
+	return false
+}
+
+func (x *Test) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Test) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Test) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Test) GetCredential() *Secret {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Test) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Test) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Test) GetClientIp() string {
+	if x != nil {
+		return x.ClientIp
+	}
+	return ""
+}
+
+func (x *Test) GetExpect() string {
+	if x != nil {
+		return x.Expect
+	}
+	return ""
+}
+
+func (x *Test) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// TestsSaved: these are the site's tests.
+type TestsSaved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Tests         []*Test                `protobuf:"bytes,2,rep,name=tests,proto3" json:"tests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestsSaved) Reset() {
+	*x = TestsSaved{}
+	mi := &file_config_v1_facts_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestsSaved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestsSaved) ProtoMessage() {}
+
+func (x *TestsSaved) ProtoReflect() protoreflect.Message {
+	mi := &file_config_v1_facts_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestsSaved.ProtoReflect.Descriptor instead.
+func (*TestsSaved) Descriptor() ([]byte, []int) {
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *TestsSaved) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *TestsSaved) GetTests() []*Test {
+	if x != nil {
+		return x.Tests
+	}
+	return nil
+}
+
 // AllowedGroupsSet: members of at least one may call.
 type AllowedGroupsSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1645,7 +1855,7 @@ type AllowedGroupsSet struct {
 
 func (x *AllowedGroupsSet) Reset() {
 	*x = AllowedGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1867,7 @@ func (x *AllowedGroupsSet) String() string {
 func (*AllowedGroupsSet) ProtoMessage() {}
 
 func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[24]
+	mi := &file_config_v1_facts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1880,7 @@ func (x *AllowedGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AllowedGroupsSet.ProtoReflect.Descriptor instead.
 func (*AllowedGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{24}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AllowedGroupsSet) GetSite() string {
@@ -1698,7 +1908,7 @@ type ReadOnlyGroupsSet struct {
 
 func (x *ReadOnlyGroupsSet) Reset() {
 	*x = ReadOnlyGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1920,7 @@ func (x *ReadOnlyGroupsSet) String() string {
 func (*ReadOnlyGroupsSet) ProtoMessage() {}
 
 func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[25]
+	mi := &file_config_v1_facts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1933,7 @@ func (x *ReadOnlyGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadOnlyGroupsSet.ProtoReflect.Descriptor instead.
 func (*ReadOnlyGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{25}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReadOnlyGroupsSet) GetSite() string {
@@ -1751,7 +1961,7 @@ type TokenCreatorGroupsSet struct {
 
 func (x *TokenCreatorGroupsSet) Reset() {
 	*x = TokenCreatorGroupsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1973,7 @@ func (x *TokenCreatorGroupsSet) String() string {
 func (*TokenCreatorGroupsSet) ProtoMessage() {}
 
 func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[26]
+	mi := &file_config_v1_facts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1986,7 @@ func (x *TokenCreatorGroupsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreatorGroupsSet.ProtoReflect.Descriptor instead.
 func (*TokenCreatorGroupsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{26}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TokenCreatorGroupsSet) GetSite() string {
@@ -1804,7 +2014,7 @@ type TokenCreationSwitched struct {
 
 func (x *TokenCreationSwitched) Reset() {
 	*x = TokenCreationSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2026,7 @@ func (x *TokenCreationSwitched) String() string {
 func (*TokenCreationSwitched) ProtoMessage() {}
 
 func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[27]
+	mi := &file_config_v1_facts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +2039,7 @@ func (x *TokenCreationSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreationSwitched.ProtoReflect.Descriptor instead.
 func (*TokenCreationSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{27}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TokenCreationSwitched) GetSite() string {
@@ -1858,7 +2068,7 @@ type TokenLimitsSet struct {
 
 func (x *TokenLimitsSet) Reset() {
 	*x = TokenLimitsSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2080,7 @@ func (x *TokenLimitsSet) String() string {
 func (*TokenLimitsSet) ProtoMessage() {}
 
 func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[28]
+	mi := &file_config_v1_facts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +2093,7 @@ func (x *TokenLimitsSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLimitsSet.ProtoReflect.Descriptor instead.
 func (*TokenLimitsSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{28}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TokenLimitsSet) GetSite() string {
@@ -1919,7 +2129,7 @@ type SessionRulesSet struct {
 
 func (x *SessionRulesSet) Reset() {
 	*x = SessionRulesSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2141,7 @@ func (x *SessionRulesSet) String() string {
 func (*SessionRulesSet) ProtoMessage() {}
 
 func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[29]
+	mi := &file_config_v1_facts_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2154,7 @@ func (x *SessionRulesSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRulesSet.ProtoReflect.Descriptor instead.
 func (*SessionRulesSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{29}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SessionRulesSet) GetSite() string {
@@ -1979,7 +2189,7 @@ type IpRestrictionSwitched struct {
 
 func (x *IpRestrictionSwitched) Reset() {
 	*x = IpRestrictionSwitched{}
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2201,7 @@ func (x *IpRestrictionSwitched) String() string {
 func (*IpRestrictionSwitched) ProtoMessage() {}
 
 func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[30]
+	mi := &file_config_v1_facts_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2214,7 @@ func (x *IpRestrictionSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRestrictionSwitched.ProtoReflect.Descriptor instead.
 func (*IpRestrictionSwitched) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{30}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IpRestrictionSwitched) GetSite() string {
@@ -2032,7 +2242,7 @@ type IpRangeAllowed struct {
 
 func (x *IpRangeAllowed) Reset() {
 	*x = IpRangeAllowed{}
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2254,7 @@ func (x *IpRangeAllowed) String() string {
 func (*IpRangeAllowed) ProtoMessage() {}
 
 func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[31]
+	mi := &file_config_v1_facts_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2267,7 @@ func (x *IpRangeAllowed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeAllowed.ProtoReflect.Descriptor instead.
 func (*IpRangeAllowed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{31}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *IpRangeAllowed) GetSite() string {
@@ -2085,7 +2295,7 @@ type IpRangeWithdrawn struct {
 
 func (x *IpRangeWithdrawn) Reset() {
 	*x = IpRangeWithdrawn{}
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2307,7 @@ func (x *IpRangeWithdrawn) String() string {
 func (*IpRangeWithdrawn) ProtoMessage() {}
 
 func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[32]
+	mi := &file_config_v1_facts_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2320,7 @@ func (x *IpRangeWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IpRangeWithdrawn.ProtoReflect.Descriptor instead.
 func (*IpRangeWithdrawn) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{32}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *IpRangeWithdrawn) GetSite() string {
@@ -2139,7 +2349,7 @@ type ReverseProxySet struct {
 
 func (x *ReverseProxySet) Reset() {
 	*x = ReverseProxySet{}
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2361,7 @@ func (x *ReverseProxySet) String() string {
 func (*ReverseProxySet) ProtoMessage() {}
 
 func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[33]
+	mi := &file_config_v1_facts_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2374,7 @@ func (x *ReverseProxySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReverseProxySet.ProtoReflect.Descriptor instead.
 func (*ReverseProxySet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{33}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReverseProxySet) GetSite() string {
@@ -2199,7 +2409,7 @@ type PublicApiRestricted struct {
 
 func (x *PublicApiRestricted) Reset() {
 	*x = PublicApiRestricted{}
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2421,7 @@ func (x *PublicApiRestricted) String() string {
 func (*PublicApiRestricted) ProtoMessage() {}
 
 func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[34]
+	mi := &file_config_v1_facts_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2434,7 @@ func (x *PublicApiRestricted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiRestricted.ProtoReflect.Descriptor instead.
 func (*PublicApiRestricted) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{34}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PublicApiRestricted) GetSite() string {
@@ -2252,7 +2462,7 @@ type PublicApiReleased struct {
 
 func (x *PublicApiReleased) Reset() {
 	*x = PublicApiReleased{}
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2474,7 @@ func (x *PublicApiReleased) String() string {
 func (*PublicApiReleased) ProtoMessage() {}
 
 func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[35]
+	mi := &file_config_v1_facts_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2487,7 @@ func (x *PublicApiReleased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublicApiReleased.ProtoReflect.Descriptor instead.
 func (*PublicApiReleased) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{35}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PublicApiReleased) GetSite() string {
@@ -2305,7 +2515,7 @@ type ApiBypassed struct {
 
 func (x *ApiBypassed) Reset() {
 	*x = ApiBypassed{}
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2317,7 +2527,7 @@ func (x *ApiBypassed) String() string {
 func (*ApiBypassed) ProtoMessage() {}
 
 func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[36]
+	mi := &file_config_v1_facts_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2330,7 +2540,7 @@ func (x *ApiBypassed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassed.ProtoReflect.Descriptor instead.
 func (*ApiBypassed) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{36}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ApiBypassed) GetSite() string {
@@ -2358,7 +2568,7 @@ type ApiBypassEnded struct {
 
 func (x *ApiBypassEnded) Reset() {
 	*x = ApiBypassEnded{}
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2580,7 @@ func (x *ApiBypassEnded) String() string {
 func (*ApiBypassEnded) ProtoMessage() {}
 
 func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[37]
+	mi := &file_config_v1_facts_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2593,7 @@ func (x *ApiBypassEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiBypassEnded.ProtoReflect.Descriptor instead.
 func (*ApiBypassEnded) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{37}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApiBypassEnded) GetSite() string {
@@ -2413,7 +2623,7 @@ type RateLimitSet struct {
 
 func (x *RateLimitSet) Reset() {
 	*x = RateLimitSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2635,7 @@ func (x *RateLimitSet) String() string {
 func (*RateLimitSet) ProtoMessage() {}
 
 func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[38]
+	mi := &file_config_v1_facts_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2648,7 @@ func (x *RateLimitSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimitSet.ProtoReflect.Descriptor instead.
 func (*RateLimitSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{38}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RateLimitSet) GetSite() string {
@@ -2481,7 +2691,7 @@ type StalenessSet struct {
 
 func (x *StalenessSet) Reset() {
 	*x = StalenessSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2703,7 @@ func (x *StalenessSet) String() string {
 func (*StalenessSet) ProtoMessage() {}
 
 func (x *StalenessSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[39]
+	mi := &file_config_v1_facts_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2716,7 @@ func (x *StalenessSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StalenessSet.ProtoReflect.Descriptor instead.
 func (*StalenessSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{39}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *StalenessSet) GetSite() string {
@@ -2546,7 +2756,7 @@ type AuditingSet struct {
 
 func (x *AuditingSet) Reset() {
 	*x = AuditingSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2558,7 +2768,7 @@ func (x *AuditingSet) String() string {
 func (*AuditingSet) ProtoMessage() {}
 
 func (x *AuditingSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[40]
+	mi := &file_config_v1_facts_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2571,7 +2781,7 @@ func (x *AuditingSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditingSet.ProtoReflect.Descriptor instead.
 func (*AuditingSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{40}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AuditingSet) GetSite() string {
@@ -2621,7 +2831,7 @@ type RetentionSet struct {
 
 func (x *RetentionSet) Reset() {
 	*x = RetentionSet{}
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2633,7 +2843,7 @@ func (x *RetentionSet) String() string {
 func (*RetentionSet) ProtoMessage() {}
 
 func (x *RetentionSet) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[41]
+	mi := &file_config_v1_facts_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2646,7 +2856,7 @@ func (x *RetentionSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionSet.ProtoReflect.Descriptor instead.
 func (*RetentionSet) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{41}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RetentionSet) GetMaxDays() uint32 {
@@ -2685,7 +2895,7 @@ type AdminTokenIssued struct {
 
 func (x *AdminTokenIssued) Reset() {
 	*x = AdminTokenIssued{}
-	mi := &file_config_v1_facts_proto_msgTypes[42]
+	mi := &file_config_v1_facts_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2907,7 @@ func (x *AdminTokenIssued) String() string {
 func (*AdminTokenIssued) ProtoMessage() {}
 
 func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[42]
+	mi := &file_config_v1_facts_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2920,7 @@ func (x *AdminTokenIssued) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenIssued.ProtoReflect.Descriptor instead.
 func (*AdminTokenIssued) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{42}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AdminTokenIssued) GetName() string {
@@ -2751,7 +2961,7 @@ type AdminTokenRevoked struct {
 
 func (x *AdminTokenRevoked) Reset() {
 	*x = AdminTokenRevoked{}
-	mi := &file_config_v1_facts_proto_msgTypes[43]
+	mi := &file_config_v1_facts_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2763,7 +2973,7 @@ func (x *AdminTokenRevoked) String() string {
 func (*AdminTokenRevoked) ProtoMessage() {}
 
 func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_config_v1_facts_proto_msgTypes[43]
+	mi := &file_config_v1_facts_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2776,7 +2986,7 @@ func (x *AdminTokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdminTokenRevoked.ProtoReflect.Descriptor instead.
 func (*AdminTokenRevoked) Descriptor() ([]byte, []int) {
-	return file_config_v1_facts_proto_rawDescGZIP(), []int{43}
+	return file_config_v1_facts_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AdminTokenRevoked) GetName() string {
@@ -2846,7 +3056,7 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"\trecipient\x18\x06 \x01(\tR\trecipient\"U\n" +
 	"\rClientMapping\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12'\n" +
-	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xd8\a\n" +
+	"\x0fservice_account\x18\x02 \x01(\tR\x0eserviceAccount\"\xb6\b\n" +
 	"\bProvider\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -2876,7 +3086,9 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"privateKey\x12$\n" +
 	"\x0eprivate_key_id\x18\x16 \x01(\tR\fprivateKeyId\x12%\n" +
 	"\x0eusername_regex\x18\x17 \x01(\tR\rusernameRegex\x12A\n" +
-	"\x0fcache_stale_for\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rcacheStaleFor\"`\n" +
+	"\x0fcache_stale_for\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\rcacheStaleFor\x125\n" +
+	"\x16authorization_endpoint\x18\x19 \x01(\tR\x15authorizationEndpoint\x12%\n" +
+	"\x0etoken_endpoint\x18\x1a \x01(\tR\rtokenEndpoint\"`\n" +
 	"\x0fProviderTrusted\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x129\n" +
 	"\bprovider\x18\x02 \x01(\v2\x1d.gatehouse.config.v1.ProviderR\bprovider\"D\n" +
@@ -2914,7 +3126,27 @@ const file_config_v1_facts_proto_rawDesc = "" +
 	"credential:\x04\xb8\xe1\x18\x02\"H\n" +
 	"\x18GroupRequirementSwitched\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x18\n" +
-	"\arequire\x18\x02 \x01(\bR\arequire\">\n" +
+	"\arequire\x18\x02 \x01(\bR\arequire\"\xcb\x02\n" +
+	"\x04Test\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
+	"\x05fetch\x18\x03 \x01(\bR\x05fetch\x12\x1a\n" +
+	"\bprovider\x18\x04 \x01(\tR\bprovider\x12\x1b\n" +
+	"\tclient_id\x18\x05 \x01(\tR\bclientId\x12\x1a\n" +
+	"\busername\x18\x06 \x01(\tR\busername\x12;\n" +
+	"\n" +
+	"credential\x18\a \x01(\v2\x1b.gatehouse.config.v1.SecretR\n" +
+	"credential\x12\x16\n" +
+	"\x06method\x18\b \x01(\tR\x06method\x12\x12\n" +
+	"\x04path\x18\t \x01(\tR\x04path\x12\x1b\n" +
+	"\tclient_ip\x18\n" +
+	" \x01(\tR\bclientIp\x12\x16\n" +
+	"\x06expect\x18\v \x01(\tR\x06expect\x12\x12\n" +
+	"\x04user\x18\f \x01(\tR\x04user\"W\n" +
+	"\n" +
+	"TestsSaved\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12/\n" +
+	"\x05tests\x18\x02 \x03(\v2\x19.gatehouse.config.v1.TestR\x05tests:\x04\xb8\xe1\x18\x03\">\n" +
 	"\x10AllowedGroupsSet\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x16\n" +
 	"\x06groups\x18\x02 \x03(\tR\x06groups\"?\n" +
@@ -3002,7 +3234,7 @@ func file_config_v1_facts_proto_rawDescGZIP() []byte {
 	return file_config_v1_facts_proto_rawDescData
 }
 
-var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_config_v1_facts_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_config_v1_facts_proto_goTypes = []any{
 	(*SiteRegistered)(nil),           // 0: gatehouse.config.v1.SiteRegistered
 	(*SiteRemoved)(nil),              // 1: gatehouse.config.v1.SiteRemoved
@@ -3028,51 +3260,55 @@ var file_config_v1_facts_proto_goTypes = []any{
 	(*DirectorySet)(nil),             // 21: gatehouse.config.v1.DirectorySet
 	(*DirectoryCredentialSet)(nil),   // 22: gatehouse.config.v1.DirectoryCredentialSet
 	(*GroupRequirementSwitched)(nil), // 23: gatehouse.config.v1.GroupRequirementSwitched
-	(*AllowedGroupsSet)(nil),         // 24: gatehouse.config.v1.AllowedGroupsSet
-	(*ReadOnlyGroupsSet)(nil),        // 25: gatehouse.config.v1.ReadOnlyGroupsSet
-	(*TokenCreatorGroupsSet)(nil),    // 26: gatehouse.config.v1.TokenCreatorGroupsSet
-	(*TokenCreationSwitched)(nil),    // 27: gatehouse.config.v1.TokenCreationSwitched
-	(*TokenLimitsSet)(nil),           // 28: gatehouse.config.v1.TokenLimitsSet
-	(*SessionRulesSet)(nil),          // 29: gatehouse.config.v1.SessionRulesSet
-	(*IpRestrictionSwitched)(nil),    // 30: gatehouse.config.v1.IpRestrictionSwitched
-	(*IpRangeAllowed)(nil),           // 31: gatehouse.config.v1.IpRangeAllowed
-	(*IpRangeWithdrawn)(nil),         // 32: gatehouse.config.v1.IpRangeWithdrawn
-	(*ReverseProxySet)(nil),          // 33: gatehouse.config.v1.ReverseProxySet
-	(*PublicApiRestricted)(nil),      // 34: gatehouse.config.v1.PublicApiRestricted
-	(*PublicApiReleased)(nil),        // 35: gatehouse.config.v1.PublicApiReleased
-	(*ApiBypassed)(nil),              // 36: gatehouse.config.v1.ApiBypassed
-	(*ApiBypassEnded)(nil),           // 37: gatehouse.config.v1.ApiBypassEnded
-	(*RateLimitSet)(nil),             // 38: gatehouse.config.v1.RateLimitSet
-	(*StalenessSet)(nil),             // 39: gatehouse.config.v1.StalenessSet
-	(*AuditingSet)(nil),              // 40: gatehouse.config.v1.AuditingSet
-	(*RetentionSet)(nil),             // 41: gatehouse.config.v1.RetentionSet
-	(*AdminTokenIssued)(nil),         // 42: gatehouse.config.v1.AdminTokenIssued
-	(*AdminTokenRevoked)(nil),        // 43: gatehouse.config.v1.AdminTokenRevoked
-	(*durationpb.Duration)(nil),      // 44: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
+	(*Test)(nil),                     // 24: gatehouse.config.v1.Test
+	(*TestsSaved)(nil),               // 25: gatehouse.config.v1.TestsSaved
+	(*AllowedGroupsSet)(nil),         // 26: gatehouse.config.v1.AllowedGroupsSet
+	(*ReadOnlyGroupsSet)(nil),        // 27: gatehouse.config.v1.ReadOnlyGroupsSet
+	(*TokenCreatorGroupsSet)(nil),    // 28: gatehouse.config.v1.TokenCreatorGroupsSet
+	(*TokenCreationSwitched)(nil),    // 29: gatehouse.config.v1.TokenCreationSwitched
+	(*TokenLimitsSet)(nil),           // 30: gatehouse.config.v1.TokenLimitsSet
+	(*SessionRulesSet)(nil),          // 31: gatehouse.config.v1.SessionRulesSet
+	(*IpRestrictionSwitched)(nil),    // 32: gatehouse.config.v1.IpRestrictionSwitched
+	(*IpRangeAllowed)(nil),           // 33: gatehouse.config.v1.IpRangeAllowed
+	(*IpRangeWithdrawn)(nil),         // 34: gatehouse.config.v1.IpRangeWithdrawn
+	(*ReverseProxySet)(nil),          // 35: gatehouse.config.v1.ReverseProxySet
+	(*PublicApiRestricted)(nil),      // 36: gatehouse.config.v1.PublicApiRestricted
+	(*PublicApiReleased)(nil),        // 37: gatehouse.config.v1.PublicApiReleased
+	(*ApiBypassed)(nil),              // 38: gatehouse.config.v1.ApiBypassed
+	(*ApiBypassEnded)(nil),           // 39: gatehouse.config.v1.ApiBypassEnded
+	(*RateLimitSet)(nil),             // 40: gatehouse.config.v1.RateLimitSet
+	(*StalenessSet)(nil),             // 41: gatehouse.config.v1.StalenessSet
+	(*AuditingSet)(nil),              // 42: gatehouse.config.v1.AuditingSet
+	(*RetentionSet)(nil),             // 43: gatehouse.config.v1.RetentionSet
+	(*AdminTokenIssued)(nil),         // 44: gatehouse.config.v1.AdminTokenIssued
+	(*AdminTokenRevoked)(nil),        // 45: gatehouse.config.v1.AdminTokenRevoked
+	(*durationpb.Duration)(nil),      // 46: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
 }
 var file_config_v1_facts_proto_depIdxs = []int32{
 	12, // 0: gatehouse.config.v1.Provider.client_secret:type_name -> gatehouse.config.v1.Secret
 	13, // 1: gatehouse.config.v1.Provider.clients:type_name -> gatehouse.config.v1.ClientMapping
-	44, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
-	44, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
+	46, // 2: gatehouse.config.v1.Provider.cache_max_ttl:type_name -> google.protobuf.Duration
+	46, // 3: gatehouse.config.v1.Provider.cache_negative_ttl:type_name -> google.protobuf.Duration
 	12, // 4: gatehouse.config.v1.Provider.private_key:type_name -> gatehouse.config.v1.Secret
-	44, // 5: gatehouse.config.v1.Provider.cache_stale_for:type_name -> google.protobuf.Duration
+	46, // 5: gatehouse.config.v1.Provider.cache_stale_for:type_name -> google.protobuf.Duration
 	14, // 6: gatehouse.config.v1.ProviderTrusted.provider:type_name -> gatehouse.config.v1.Provider
 	12, // 7: gatehouse.config.v1.UpstreamDriverSet.private_key:type_name -> gatehouse.config.v1.Secret
 	12, // 8: gatehouse.config.v1.UpstreamAccountSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 9: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
+	46, // 9: gatehouse.config.v1.DirectorySet.max_age:type_name -> google.protobuf.Duration
 	12, // 10: gatehouse.config.v1.DirectoryCredentialSet.credential:type_name -> gatehouse.config.v1.Secret
-	44, // 11: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
-	44, // 12: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
-	44, // 13: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
-	44, // 14: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
-	45, // 15: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	12, // 11: gatehouse.config.v1.Test.credential:type_name -> gatehouse.config.v1.Secret
+	24, // 12: gatehouse.config.v1.TestsSaved.tests:type_name -> gatehouse.config.v1.Test
+	46, // 13: gatehouse.config.v1.TokenLimitsSet.max_lifetime:type_name -> google.protobuf.Duration
+	46, // 14: gatehouse.config.v1.RateLimitSet.per:type_name -> google.protobuf.Duration
+	46, // 15: gatehouse.config.v1.StalenessSet.max:type_name -> google.protobuf.Duration
+	46, // 16: gatehouse.config.v1.RetentionSet.every:type_name -> google.protobuf.Duration
+	47, // 17: gatehouse.config.v1.AdminTokenIssued.expires_at:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_config_v1_facts_proto_init() }
@@ -3087,7 +3323,7 @@ func file_config_v1_facts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_config_v1_facts_proto_rawDesc), len(file_config_v1_facts_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,7 +44,10 @@ func (k *checker) judged(path string, p *configlog.Provider) {
 		ways[i] = string(v)
 	}
 	sound := k.oneOf(path+".validation", string(way), ways...)
-	for name, raw := range map[string]string{"introspection_endpoint": p.IntrospectionEndpoint, "jwks_uri": p.JWKSURI} {
+	for name, raw := range map[string]string{
+		"introspection_endpoint": p.IntrospectionEndpoint, "jwks_uri": p.JWKSURI,
+		"authorization_endpoint": p.AuthorizationEndpoint, "token_endpoint": p.TokenEndpoint,
+	} {
 		if raw != "" {
 			k.endpoint(path+"."+name, strings.ReplaceAll(raw, "{client_id}", "x"), shape{path: true, query: true}, p)
 		}
@@ -109,11 +112,11 @@ func (k *checker) shown(path string, p *configlog.Provider, preset presets.Prese
 	k.secret(path+".client_secret", p.ClientSecret)
 	k.secret(path+".private_key", p.PrivateKey)
 	byKey, bySecret := p.CallerAuth == "private_key_jwt", strings.HasPrefix(p.CallerAuth, "client_secret_")
-	if !p.ClientSecret.IsZero() && (!asked || !bySecret) {
+	if !p.ClientSecret.IsZero() && (byKey || p.ClientID == "") { // else it is sent at least where tokens are got
 		k.warn(path+".client_secret", "is never sent")
 	}
-	if (!p.PrivateKey.IsZero() || p.PrivateKeyID != "") && (!asked || !byKey) {
-		k.warn(path+".private_key", "signs nothing unless caller_auth is private_key_jwt and the provider is asked")
+	if (!p.PrivateKey.IsZero() || p.PrivateKeyID != "") && (!byKey || p.ClientID == "") {
+		k.warn(path+".private_key", "signs nothing unless caller_auth is private_key_jwt")
 	}
 	if !asked || p.CallerAuth == "none" {
 		return

@@ -23,13 +23,16 @@ func (k *checker) sites(sites []configlog.Site) {
 		k.addressed(path, s, claimed)
 		k.nodes(path, s)
 		k.oneOf(path+".mode", s.Mode, "enforce", "observe")
-		k.oneOf(path+".grant", s.Grant, "client_credentials", "authorization_code", "jwt")
+		if k.oneOf(path+".grant", s.Grant, "client_credentials", "authorization_code", "jwt") {
+			k.users(path, s)
+		}
 		k.upstream(path, s)
 		k.providers(path, s)
 		k.directory(path, s)
 		k.rules(path, s)
 		k.patterns(path, s)
 		k.limits(path, s)
+		k.tests(path+".tests", s)
 	}
 }
 

@@ -40,9 +40,22 @@ func complete(c *configlog.Config) []fault.Problem {
 			usual(&s.Providers[j])
 			twice = append(twice, unique(at(path+".providers", j)+".required_scopes", &s.Providers[j].RequiredScopes)...)
 		}
+		for j := range s.Tests {
+			Complete(&s.Tests[j], s)
+		}
 	}
 	slices.SortFunc(twice, byPath)
 	return twice
+}
+
+// Complete fills in what a test leaves open and its site says.
+func Complete(t *configlog.Test, s *configlog.Site) {
+	if t.Fetch && t.Type == "" {
+		t.Type = "oauth"
+	}
+	if t.Fetch && t.Provider == "" && len(s.Providers) == 1 {
+		t.Provider = s.Providers[0].ID
+	}
 }
 
 // usual fills in what a provider's preset says where nothing was said.

@@ -309,7 +309,7 @@ sites:
 		"sites[0].bypass[1]", "sites[0].bypass[2]", "sites[0].bypass[3]",
 		"sites[0].directory.url", "sites[0].groups.allowed", "sites[0].groups.token_creators",
 		"sites[0].ip.allow", "sites[0].ip.trusted_proxies", "sites[0].methods", "sites[0].nodes[1].url",
-		"sites[0].providers", "sites[0].providers[0].client_secret", "sites[0].providers[0].introspection_endpoint", "sites[0].providers[0].service_account",
+		"sites[0].providers", "sites[0].providers[0].introspection_endpoint", "sites[0].providers[0].service_account",
 		"sites[0].public_restricted[0]", "sites[0].public_restricted[1]", "sites[0].public_restricted[2]", "sites[0].public_restricted[2]",
 		"sites[0].public_restricted[3]", "sites[0].public_restricted[3]",
 	}

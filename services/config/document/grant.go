@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
 )
 
 // clientGrant is the grant whose tokens act as service accounts; the others' act as users.
@@ -52,4 +53,24 @@ func serviceAccounts(s *configlog.Site) (all []string) {
 		all = []string{"service accounts"}
 	}
 	return all
+}
+
+// users warns of what keeps the users of a grant out.
+func (k *checker) users(path string, s *configlog.Site) {
+	if s.Grant == "client_credentials" {
+		return
+	}
+	if s.Upstream.Driver != "oauth1-2loi" {
+		k.warn(path+".grant", "a token acts as the user it names, and only those under upstream.accounts have a credential: driver oauth1-2loi acts as anybody")
+	}
+	for i := range s.Providers {
+		p, where := &s.Providers[i], at(path+".providers", i)
+		switch preset, _ := presets.Of(p.Kind); {
+		case s.Grant != "authorization_code":
+		case p.ClientID == "":
+			k.warn(where+".client_id", "is empty: nobody can sign in at this provider to get a token")
+		case p.Issuer == "" && preset.SignIn.Authorization == "" && (p.AuthorizationEndpoint == "" || p.TokenEndpoint == ""):
+			k.warn(where+".authorization_endpoint", "is needed for people to sign in, and token_endpoint, where no issuer is given whose discovery document names them")
+		}
+	}
 }

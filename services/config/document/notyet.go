@@ -22,12 +22,6 @@ func (k *checker) notYet(c *configlog.Config) {
 		s, path := &c.Sites[i], at("sites", i)+"."
 		k.unused(path, laterForCallers(s))
 		k.unused(path, laterForTokens(s))
-		for j := range s.Providers {
-			k.unused(at(path+"providers", j)+".", []setting{{"scope", s.Providers[j].Scope != ""}})
-		}
-		if s.Grant != DefaultSite().Grant {
-			k.warn(path+"grant", "a token acts as the user it names, who needs a credential under upstream.accounts; the sign-in itself is not built yet")
-		}
 	}
 }
 

@@ -35,10 +35,10 @@ sites:
 		t.Fatal(problems)
 	}
 	warnings = slices.DeleteFunc(warnings, func(p fault.Problem) bool {
-		return p.Message != notEnforced && p.Path != "sites[0].grant"
+		return p.Message != notEnforced
 	})
 	want := []string{
-		"sites[0].grant", "sites[0].groups.token_creators", "sites[0].providers[0].scope",
+		"sites[0].groups.token_creators",
 		"sites[0].rate_limit.enabled", "sites[0].stale.strict", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
 	}
 	if diff := cmp.Diff(want, paths(warnings)); diff != "" {

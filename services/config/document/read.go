@@ -2,6 +2,7 @@ package document
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,17 +34,17 @@ const maxProblems = 500
 // Read reads a document. When there are problems the Draft holds what could be read, so that Check can find
 // more; problems in a document that is malformed, or no object, come with a nil Draft.
 func Read(body []byte, syntax Syntax) (*Draft, []fault.Problem) {
-	read := readJSON
-	if syntax == YAML {
-		read = readYAML
-	}
-	root, err := read(body)
+	root, err := read(body, syntax)
 	if err != nil {
 		return nil, []fault.Problem{{Message: fault.From(err).Message}}
 	}
 	if root.kind != object {
 		return nil, []fault.Problem{{Message: "the document is an object with sites and audit, not " + root.kind.String()}}
 	}
+	return newDraft(root)
+}
+
+func newDraft(root value) (*Draft, []fault.Problem) {
 	d := &Draft{Config: Default(), Plain: map[string]Plain{}}
 	r := reader{plain: d.Plain}
 	r.into("", root, reflect.ValueOf(&d.Config).Elem())
@@ -51,13 +52,51 @@ func Read(body []byte, syntax Syntax) (*Draft, []fault.Problem) {
 	return d, r.problems
 }
 
+// ReadBeside reads a small body as ReadInto does, and the document that is its member of that name; nil: it has none.
+func ReadBeside(body []byte, syntax Syntax, name string, out any) (d *Draft, problems []fault.Problem) {
+	root, err := read(body, syntax)
+	if err != nil {
+		return nil, []fault.Problem{{Message: fault.From(err).Message}}
+	}
+	i := slices.IndexFunc(root.members, func(m member) bool { return m.name == name })
+	if i >= 0 && root.members[i].value.kind != null {
+		v := root.members[i].value
+		if v.kind != object {
+			return nil, []fault.Problem{{Path: name, Message: "must be an object, not " + v.kind.String()}}
+		}
+		root.members = slices.Delete(root.members, i, i+1)
+		if d, problems = newDraft(v); len(problems) > 0 {
+			problems = Under(name, problems)
+		}
+	}
+	var r reader
+	r.into("", root, reflect.ValueOf(out).Elem())
+	return d, append(problems, r.problems...)
+}
+
+// Under gives problems of a part of a document as problems of the whole.
+func Under(name string, problems []fault.Problem) []fault.Problem {
+	all := slices.Clone(problems)
+	for i := range all {
+		if all[i].Path == "" {
+			all[i].Path = name
+		} else {
+			all[i].Path = name + "." + all[i].Path
+		}
+	}
+	return all
+}
+
+func read(body []byte, syntax Syntax) (value, error) {
+	if syntax == YAML {
+		return readYAML(body)
+	}
+	return readJSON(body)
+}
+
 // ReadInto reads a small JSON or YAML body into a struct of texts, numbers and switches, as strictly.
 func ReadInto(body []byte, syntax Syntax, out any) []fault.Problem {
-	read := readJSON
-	if syntax == YAML {
-		read = readYAML
-	}
-	root, err := read(body)
+	root, err := read(body, syntax)
 	if err != nil {
 		return []fault.Problem{{Message: fault.From(err).Message}}
 	}

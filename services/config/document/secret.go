@@ -101,11 +101,11 @@ type Place struct {
 	Key string
 	// Owner is who opens it.
 	Owner secret.Owner
-	// Site, and the id of the Provider or the name of the Account in it.
-	Site, Provider, Account string
-	kind                    placeKind
-	driver                  string // of the site
-	crowd                   bool   // is the site's directory
+	// Site, and the id of the Provider or the name of the Account or the Test in it.
+	Site, Provider, Account, Test string
+	kind                          placeKind
+	driver                        string // of the site
+	crowd                         bool   // is the site's directory
 }
 
 type placeKind uint8
@@ -116,6 +116,7 @@ const (
 	privateKey
 	directoryCredential
 	providerKey
+	testCredential
 )
 
 // IsPrivateKey tells whether a key belongs there, and not a line of text.
@@ -174,6 +175,11 @@ func EachSecret(c *configlog.Config, visit func(Place, configlog.Secret) configl
 		s.Upstream.PrivateKey = see(Place{
 			Key: path + ".upstream.private_key", Owner: secret.Gateway, Site: s.ID, kind: privateKey,
 		}, s.Upstream.PrivateKey)
+		for j := range s.Tests {
+			s.Tests[j].Credential = see(Place{
+				Key: under(at(path+".tests", j), "credential"), Owner: secret.Gateway, Site: s.ID, Test: s.Tests[j].Name, kind: testCredential,
+			}, s.Tests[j].Credential)
+		}
 	}
 }
 
@@ -196,6 +202,10 @@ func SecretAt(c *configlog.Config, p Place) configlog.Secret {
 		return s.Upstream.Accounts[p.Account]
 	case privateKey:
 		return s.Upstream.PrivateKey
+	case testCredential:
+		if found := s.Test(p.Test); found != nil {
+			return found.Credential
+		}
 	case directoryCredential:
 		return s.Directory.Credential
 	}

@@ -171,6 +171,9 @@ func (d *diff) accounts(a, b *configlog.Site) {
 // rules finds what changed about what a caller may do.
 func (d *diff) rules(a, b *configlog.Site) {
 	id := b.ID
+	if !slices.Equal(a.Tests, b.Tests) {
+		d.add(&configv1.TestsSaved{Site: id, Tests: configlog.TestsProto(b.Tests)})
+	}
 	if a.Groups.Require != b.Groups.Require {
 		d.add(&configv1.GroupRequirementSwitched{Site: id, Require: b.Groups.Require})
 	}

@@ -80,7 +80,11 @@ func shown(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	case f.IsList():
 		items := make([]string, 0, v.List().Len())
 		for i := range v.List().Len() {
-			items = append(items, v.List().Get(i).String())
+			if item := v.List().Get(i); f.Kind() == protoreflect.MessageKind {
+				items = append(items, message(item.Message()))
+			} else {
+				items = append(items, item.String())
+			}
 		}
 		return "[" + strings.Join(items, " ") + "]"
 	case f.Kind() == protoreflect.MessageKind:
@@ -110,6 +114,8 @@ func message(m protoreflect.Message) string {
 			return "never"
 		}
 		return strings.Trim(string(loose), `"`)
+	case "gatehouse.config.v1.Test":
+		return strconv.Quote(text("name"))
 	case "gatehouse.config.v1.Provider":
 		return text("id")
 	case "gatehouse.config.v1.Secret":
