@@ -48,6 +48,7 @@ type call struct {
 	fingerprint string
 
 	// The answer.
+	page       *page // of our own, for a person; nil: none
 	answer     answer
 	observed   reason // what it would have been refused for; only in observe mode
 	unrecorded bool   // it could not be recorded

@@ -24,6 +24,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/gatehouse-suite/gatehouse/services/gateway/pages"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/upstream"
 )
@@ -44,6 +45,7 @@ type gateway struct {
 	records     *records
 	counts      *counts
 	buffers     *buffers
+	pages       *pages.Pages
 	bodyTimeout time.Duration
 	heardAt     atomic.Int64 // unix nanoseconds; the log was last known to be followed
 	calls       sync.WaitGroup
@@ -151,7 +153,8 @@ func (g *gateway) openCaches(nc *nats.Conn, s Settings, home *home) (err error) 
 	if g.members, err = newMembers(over(nc), s, asked); err != nil {
 		return fmt.Errorf("cache of groups: %w", err)
 	}
-	return nil
+	g.pages, err = pages.New()
+	return err
 }
 
 // certificate reads what clients are shown; nil when they speak plain HTTP.

@@ -35,8 +35,39 @@ func answerHere(c *call, a answer) {
 	}
 }
 
+// page is an answer to a person.
+type page struct {
+	status   int
+	location string // where the browser goes on to; empty: it stays
+	body     []byte
+}
+
+// preparePage sets the header of a page. It holds what nobody may keep, and nothing from elsewhere.
+func (c *call) preparePage() []byte {
+	h := c.w.Header()
+	for name, value := range map[string]string{
+		"X-Gatehouse-Reason": string(c.answer.reason), "Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store",
+		"Content-Security-Policy": c.gw.pages.Policy(), "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
+		"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
+	} {
+		h.Set(name, value)
+	}
+	if c.page.location != "" {
+		h.Set("Location", c.page.location)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(c.page.body)))
+	c.status, c.bytesOut = c.page.status, int64(len(c.page.body))
+	if c.r.Method == http.MethodHead {
+		c.bytesOut = 0
+	}
+	return c.page.body
+}
+
 // prepare sets the header of an answer of the gateway's own, and what is recorded of it, and gives its body.
 func (c *call) prepare() []byte {
+	if c.page != nil && c.answer.kind == own {
+		return c.preparePage()
+	}
 	status, message := c.answer.reason.text()
 	h := c.w.Header()
 	h["X-Gatehouse-Reason"] = []string{string(c.answer.reason)}

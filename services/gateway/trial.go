@@ -82,6 +82,7 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 	}
 	authorization := r.GetAuthorization()
 	if r.GetFetch() != nil {
+		r.GetFetch().Site = p.sites[0].config.ID
 		if authorization, err = one.fetch(r.GetFetch()); err != nil {
 			return one.reply, nil //nolint:nilerr // it is in the step: that no token was issued is what the trial has shown
 		}
@@ -147,7 +148,7 @@ func (t *trials) saved(ctx context.Context, test *configlog.Test, opener *secret
 func (t *trials) apart(one *trial) (*gateway, error) {
 	g := &gateway{
 		ctx: t.gw.ctx, tunnels: t.gw.tunnels, log: t.gw.log, tracer: t.gw.tracer, tracing: t.gw.tracing,
-		counts: t.gw.counts, buffers: t.gw.buffers, bodyTimeout: t.gw.bodyTimeout,
+		counts: t.gw.counts, buffers: t.gw.buffers, pages: t.gw.pages, bodyTimeout: t.gw.bodyTimeout,
 	}
 	g.heardAt.Store(t.gw.heardAt.Load())
 	small := t.settings

@@ -29,6 +29,7 @@ type site struct {
 type provider struct {
 	id                            string
 	maxTTL, negativeTTL, staleFor time.Duration
+	config                        *configlog.Provider
 	// ask is how it is asked; nil when it cannot be, and trouble says why.
 	ask     *endpoint
 	trouble string
@@ -42,13 +43,17 @@ type endpoint struct {
 	how            asking
 	validator      validator
 	breaker        *breaker
+	metadata       *kept[metadata]
 	published      *breaker // of metadata and keys
 	gate           *gate
 	notes          notes
 }
 
-func newEndpoint(siteID, providerID string, s Settings) *endpoint {
-	return &endpoint{site: siteID, provider: providerID, breaker: newBreaker(s), published: newBreaker(s), gate: newGate(s.Concurrency)}
+func newEndpoint(siteID string, p *configlog.Provider, s Settings) *endpoint {
+	return &endpoint{
+		site: siteID, provider: p.ID, metadata: newMetadata(p.Issuer, s),
+		breaker: newBreaker(s), published: newBreaker(s), gate: newGate(s.Concurrency),
+	}
 }
 
 // asking is everything that has a part in what a provider answers; its fingerprint is the revision.

@@ -65,6 +65,8 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		ask.Handle(server, "introspect", topology.Introspect, answer.tokens.introspect),
 		ask.Handle(server, "whoami", topology.WhoAmI, answer.people.whoAmI),
 		ask.Handle(server, "groups", topology.Groups, answer.groups.groups),
+		ask.Handle(server, "authorize", topology.Authorize, answer.authorize),
+		ask.Handle(server, "exchange", topology.Exchange, answer.exchange),
 		ask.Handle(server, "trial", topology.Trial, answer.trial))
 	if err == nil {
 		host.Health.Set(keep.health) // not before questions reach us
@@ -88,7 +90,12 @@ func newKeeper(nc *nats.Conn, host *service.Host, s Settings) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	flows, err := newFlowSealer(identity.String())
+	if err != nil {
+		return nil, err
+	}
 	k := &keeper{
+		flows:     flows,
 		opener:    secret.NewOpener(js, identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir),
 		revisions: rev, settings: s, log: host.Log,
 	}
@@ -104,6 +111,7 @@ type answering struct {
 	people   *people
 	groups   *memberships
 	config   *keeper
+	flows    flowSealer
 	settings Settings
 	host     *service.Host
 	counters *counters
@@ -120,7 +128,7 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 		return nil, err
 	}
 	a := &answering{
-		config: keep, settings: s, host: host, counters: newCounters(), life: &life{ctx: work},
+		config: keep, flows: keep.flows, settings: s, host: host, counters: newCounters(), life: &life{ctx: work},
 		clients: clients{kept: newClient(s, roots, true), once: newClient(s, roots, false)},
 	}
 	return a, a.remember()

@@ -20,6 +20,7 @@ import (
 type keeper struct {
 	opener    *secret.Opener
 	revisions revisions
+	flows     flowSealer
 	settings  Settings
 	log       *slog.Logger
 	follower  *configlog.Follower // set once, before anybody asks
@@ -133,7 +134,7 @@ const (
 
 // provider makes ready one provider, on the endpoint it had before when nothing about that has changed.
 func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *configlog.Provider) *provider {
-	p := &provider{id: c.ID, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std(), staleFor: c.Cache.StaleFor.Std()}
+	p := &provider{id: c.ID, config: c, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std(), staleFor: c.Cache.StaleFor.Std()}
 	how, err := k.asking(ctx, old, siteID, c)
 	before := old.provider(siteID, c.ID)
 	if err != nil {
@@ -146,9 +147,9 @@ func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *con
 		p.ask = before.ask
 		return p
 	}
-	e := newEndpoint(siteID, c.ID, k.settings)
+	e := newEndpoint(siteID, c, k.settings)
 	e.revision, e.how = revision, how
-	if e.validator, err = how.judges(k.settings); err != nil {
+	if e.validator, err = how.judges(e.metadata, k.settings); err != nil {
 		p.trouble = err.trouble
 		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
 		return p

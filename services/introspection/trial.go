@@ -30,7 +30,7 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 		return nil, err
 	}
 	out := &identityv1.TrialReply{}
-	if err := t.try(ctx, seen, &c, r, out); err != nil {
+	if err := t.try(ctx, seen, r, out); err != nil {
 		f := fault.From(err)
 		out.FaultCode, out.Fault = string(f.Code), f.Message
 	}
@@ -39,7 +39,7 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 }
 
 // try asks the question of a trial.
-func (a *answering) try(ctx context.Context, seen *witness.Witness, c *configlog.Site, r *identityv1.TrialRequest, out *identityv1.TrialReply) error {
+func (a *answering) try(ctx context.Context, seen *witness.Witness, r *identityv1.TrialRequest, out *identityv1.TrialReply) error {
 	switch q := r.GetQuestion().(type) {
 	case *identityv1.TrialRequest_Introspect:
 		seen.Hide(q.Introspect.GetToken())
@@ -65,7 +65,7 @@ func (a *answering) try(ctx context.Context, seen *witness.Witness, c *configlog
 		return err
 	case *identityv1.TrialRequest_Fetch:
 		seen.Hide(q.Fetch.GetClientSecret())
-		token, err := a.fetch(ctx, c, q.Fetch, seen.Hide)
+		token, err := a.fetch(ctx, q.Fetch, seen.Hide)
 		if err == nil {
 			seen.Hide(token.GetAccessToken())
 			out.Answer = &identityv1.TrialReply_Fetch{Fetch: token}

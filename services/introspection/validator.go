@@ -20,7 +20,7 @@ type validator interface {
 }
 
 // judges gives the validator of a provider.
-func (a *asking) judges(s Settings) (validator, *cannot) {
+func (a *asking) judges(found *kept[metadata], s Settings) (validator, *cannot) {
 	preset, known := presets.Of(a.kind)
 	way := presets.Validation(a.validation)
 	if !known || !preset.Takes(way) {
@@ -56,15 +56,14 @@ func (a *asking) judges(s Settings) (validator, *cannot) {
 		return &tokenCheck{endpoint: at, caller: shown, reading: how}, nil
 	case presets.Introspection, presets.JWT, presets.JWTAndIntrospection:
 	}
-	return a.byStandard(way, shown, how, s)
+	return a.byStandard(way, shown, how, found, s)
 }
 
 // byStandard is for what discovery, RFC 7662 and JWK sets are enough.
-func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, s Settings) (validator, *cannot) {
+func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, found *kept[metadata], s Settings) (validator, *cannot) {
 	if a.issuer == "" && (way.Signed() || a.url == "") {
 		return nil, &cannot{trouble: troubleURL}
 	}
-	found := newMetadata(a.issuer, s)
 	asked := &introspecting{caller: shown, reading: how, endpoint: given(a.url, found, "introspection_endpoint", func(m metadata) string { return m.Introspection })}
 	if way == presets.Introspection {
 		return asked, nil

@@ -17,14 +17,15 @@
 //
 //	client     secret              may
 //	ci-bot     ci-bot-secret       ask for tokens (client credentials; scopes read, write)
-//	gatehouse  gatehouse-secret    introspect every token
+//	gatehouse  gatehouse-secret    introspect every token; have people sign in (authorization code with PKCE; read, write)
 //
 // Projects and spaces: LAB is for users, OPEN may be read by anybody.
 //
 // # The provider (127.0.0.1:9000)
 //
 //	/.well-known/openid-configuration   discovery document
-//	/oauth/token                        client credentials; opaque tokens
+//	/authorize, /lab/login              people sign in; back to …/plugins/servlet/restauth/token of any gateway
+//	/oauth/token                        client credentials, authorization code, JWT bearer (TrustKey); opaque tokens
 //	/oauth/introspect                   RFC 7662; client_secret_basic and client_secret_post
 //	/revoke                             RFC 7009
 //	/keys                               JWKS

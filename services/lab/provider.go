@@ -23,6 +23,7 @@ type Provider struct {
 	srv    *server
 	op     *op.Provider
 	store  *storage
+	people *directory
 
 	fault          atomic.Pointer[Fault]
 	introspections atomic.Uint64
@@ -30,7 +31,7 @@ type Provider struct {
 }
 
 func startProvider(ctx context.Context, log *slog.Logger, addr string) (*Provider, error) {
-	p := &Provider{srv: &server{log: log, addr: addr}, store: newStorage()}
+	p := &Provider{srv: &server{log: log, addr: addr}, store: newStorage(), people: newDirectory("people")}
 	if err := p.srv.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -55,9 +56,9 @@ func startProvider(ctx context.Context, log *slog.Logger, addr string) (*Provide
 	return p, nil
 }
 
-// routes puts three things in front of the library: the introspection controls,
+// routes puts four things in front of the library: the introspection controls,
 // client_secret_post for introspection (RFC 7662 leaves the method open, the
-// library knows Basic only) and a discovery document that says so.
+// library knows Basic only), a discovery document that says so, and the page to log in on.
 func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(p.op.IntrospectionEndpoint().Relative(), http.HandlerFunc(p.introspect))
@@ -66,6 +67,7 @@ func (p *Provider) routes() http.Handler {
 		p.redirected.Add(1)
 		writeJSON(w, http.StatusOK, map[string]any{"active": true})
 	})
+	mux.HandleFunc(loginPath, p.login)
 	mux.Handle("/", p.op)
 	return mux
 }
@@ -89,7 +91,8 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 
 func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 	d := op.CreateDiscoveryConfig(op.ContextWithIssuer(r.Context(), p.issuer), p.op, p.store)
-	d.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeClientCredentials}
+	d.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeClientCredentials, oidc.GrantTypeCode, oidc.GrantTypeBearer}
+	d.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
 	d.IntrospectionEndpointAuthMethodsSupported = []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
 	op.Discover(w, d)
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/url"
 	"slices"
 	"time"
 
@@ -12,14 +13,26 @@ import (
 type client struct {
 	id, secret string
 	scopes     []string
-	resource   bool // may introspect every token, gets none
+	resource   bool // may introspect every token, and has people sign in; gets none for itself
 }
 
 // GetID is the client_id.
 func (c *client) GetID() string { return c.id }
 
-// RedirectURIs is empty until there is a code flow.
+// RedirectURIs is empty: see RedirectURIGlobs.
 func (c *client) RedirectURIs() []string { return nil }
+
+// RedirectURIGlobs is where people are sent back to: any gateway, because those of tests take free ports.
+func (c *client) RedirectURIGlobs() []string {
+	if !c.resource {
+		return nil
+	}
+	const path = "/plugins/servlet/restauth/token"
+	return []string{"http://*" + path, "http://*/*" + path, "https://*" + path, "https://*/*" + path}
+}
+
+// PostLogoutRedirectURIGlobs is empty.
+func (c *client) PostLogoutRedirectURIGlobs() []string { return nil }
 
 // PostLogoutRedirectURIs is empty.
 func (c *client) PostLogoutRedirectURIs() []string { return nil }
@@ -30,19 +43,24 @@ func (c *client) ApplicationType() op.ApplicationType { return op.ApplicationTyp
 // AuthMethod is the registered one; the lab takes client_secret_post as well.
 func (c *client) AuthMethod() oidc.AuthMethod { return oidc.AuthMethodBasic }
 
-// ResponseTypes is empty until there is a code flow.
-func (c *client) ResponseTypes() []oidc.ResponseType { return nil }
+// ResponseTypes is code, for a client with which people sign in.
+func (c *client) ResponseTypes() []oidc.ResponseType {
+	if !c.resource {
+		return nil
+	}
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
 
-// GrantTypes is client credentials, or nothing for a resource client.
+// GrantTypes is client credentials, or for a resource client the authorization code.
 func (c *client) GrantTypes() []oidc.GrantType {
 	if c.resource {
-		return nil
+		return []oidc.GrantType{oidc.GrantTypeCode}
 	}
 	return []oidc.GrantType{oidc.GrantTypeClientCredentials}
 }
 
-// LoginURL is where a code flow would send the browser.
-func (c *client) LoginURL(id string) string { return "/lab/login?id=" + id }
+// LoginURL is where the browser is sent to log in.
+func (c *client) LoginURL(id string) string { return loginPath + "?id=" + url.QueryEscape(id) }
 
 // AccessTokenType is opaque.
 func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
@@ -50,7 +68,7 @@ func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTyp
 // IDTokenLifetime is that of the access tokens.
 func (c *client) IDTokenLifetime() time.Duration { return tokenLifetime }
 
-// DevMode allows plain http redirects.
+// DevMode allows plain http and redirects to any port.
 func (c *client) DevMode() bool { return true }
 
 // RestrictAdditionalIdTokenScopes restricts nothing.
@@ -64,7 +82,9 @@ func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 }
 
 // IsScopeAllowed reports whether the client may ask for the scope.
-func (c *client) IsScopeAllowed(scope string) bool { return slices.Contains(c.scopes, scope) }
+func (c *client) IsScopeAllowed(scope string) bool {
+	return slices.Contains(c.scopes, scope)
+}
 
 // IDTokenUserinfoClaimsAssertion is off.
 func (c *client) IDTokenUserinfoClaimsAssertion() bool { return false }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -32,8 +33,11 @@ type storage struct {
 	mu      sync.Mutex
 	clients map[string]*client
 	tokens  map[string]token
-	sweepAt int // size at which the expired tokens are thrown out
-	keys    []*signingKey
+	// signIns are under way, by id; userKeys sign assertions of users.
+	signIns  map[string]*signIn
+	userKeys map[string]*jose.JSONWebKey
+	sweepAt  int // size at which the expired tokens are thrown out
+	keys     []*signingKey
 }
 
 // token is what introspection answers about.
@@ -85,9 +89,9 @@ func newGrant(spec TokenSpec) *grant {
 }
 
 func newStorage() *storage {
-	s := &storage{clients: map[string]*client{}, tokens: map[string]token{}, sweepAt: 1 << 14}
+	s := &storage{clients: map[string]*client{}, tokens: map[string]token{}, signIns: map[string]*signIn{}, userKeys: map[string]*jose.JSONWebKey{}, sweepAt: 1 << 14}
 	s.addClient(&client{id: ClientID, secret: ClientSecret, scopes: []string{"read", "write"}})
-	s.addClient(&client{id: ResourceID, secret: ResourceSecret, resource: true})
+	s.addClient(&client{id: ResourceID, secret: ResourceSecret, scopes: []string{"read", "write"}, resource: true})
 	return s
 }
 
@@ -149,10 +153,24 @@ func (s *storage) forget(tokenID string) bool {
 	return ok
 }
 
+// grantOf gives what a token is to be made of; nil: of a grant that is not offered.
+func grantOf(request op.TokenRequest) *grant {
+	switch r := request.(type) {
+	case *grant:
+		return r
+	case *signIn:
+		return newGrant(TokenSpec{ClientID: r.GetClientID(), Subject: r.user, Username: r.user, Scopes: r.GetScopes()})
+	case *oidc.JWTTokenRequest:
+		return newGrant(TokenSpec{ClientID: ResourceID, Subject: r.Subject, Username: r.Subject, Scopes: r.Scopes})
+	default:
+		return nil
+	}
+}
+
 // CreateAccessToken is of op.AuthStorage.
 func (s *storage) CreateAccessToken(_ context.Context, request op.TokenRequest) (string, time.Time, error) {
-	g, ok := request.(*grant)
-	if !ok {
+	g := grantOf(request)
+	if g == nil {
 		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
 	}
 	now := time.Now()
@@ -263,7 +281,7 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, t
 // GetPrivateClaimsFromRequest puts scope and username into a JWT.
 func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, request op.TokenRequest, _ []string) (map[string]any, error) {
 	claims := map[string]any{"scope": oidc.SpaceDelimitedArray(request.GetScopes()).String()}
-	if g, ok := request.(*grant); ok && g.username != "" {
+	if g := grantOf(request); g != nil && g.username != "" {
 		claims["preferred_username"] = g.username
 	}
 	return claims, nil

@@ -85,7 +85,7 @@ func RightsOf(s Service) Rights {
 	case Introspection:
 		r = readsConfig(r)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups, Trial)
+		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial)
 		r = answers(r)
 	case Gateway:
 		r = gateway(r, "*")
@@ -113,7 +113,7 @@ func RightsOf(s Service) Rights {
 func gateway(r Rights, id string) Rights {
 	r = readsConfig(r)
 	r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Trial, Reserve,
+	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial, Reserve,
 		"$JS.API.STREAM.INFO.KV_"+BucketGateways)
 	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id, CallTrial)
 	return answers(r)

@@ -57,6 +57,8 @@ func mayPublish() map[string][]topology.Service {
 		"identity.v1.introspect":             gateway,
 		"identity.v1.whoami":                 gateway,
 		"identity.v1.trial":                  gateway,
+		"identity.v1.authorize":              gateway,
+		"identity.v1.exchange":               gateway,
 		"gateway.v1.trial":                   config,
 		"ratelimit.v1.reserve":               gateway,
 		"config.v1.readlog":                  readers,

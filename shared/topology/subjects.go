@@ -25,6 +25,9 @@ const (
 	Introspect = "identity.v1.introspect"
 	WhoAmI     = "identity.v1.whoami"
 	Groups     = "identity.v1.groups"
+	// Authorize and Exchange begin and end the sign-in of a person.
+	Authorize = "identity.v1.authorize"
+	Exchange  = "identity.v1.exchange"
 	Trial      = "identity.v1.trial"
 	// CallTrial is answered by a gateway: what would become of a call.
 	CallTrial = "gateway.v1.trial"

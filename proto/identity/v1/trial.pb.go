@@ -209,6 +209,7 @@ type FetchRequest struct {
 	// As whom it is fetched; empty: as the client of the provider's configuration.
 	ClientId      string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	ClientSecret  string `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	Site          string `protobuf:"bytes,4,opt,name=site,proto3" json:"site,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -260,6 +261,13 @@ func (x *FetchRequest) GetClientId() string {
 func (x *FetchRequest) GetClientSecret() string {
 	if x != nil {
 		return x.ClientSecret
+	}
+	return ""
+}
+
+func (x *FetchRequest) GetSite() string {
+	if x != nil {
+		return x.Site
 	}
 	return ""
 }
@@ -669,11 +677,12 @@ const file_identity_v1_trial_proto_rawDesc = "" +
 	"\x05fetch\x18\x04 \x01(\v2#.gatehouse.identity.v1.FetchRequestH\x00R\x05fetch\x122\n" +
 	"\x05draft\x18\x05 \x01(\v2\x1c.gatehouse.identity.v1.DraftR\x05draftB\n" +
 	"\n" +
-	"\bquestion\"l\n" +
+	"\bquestion\"\x80\x01\n" +
 	"\fFetchRequest\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12#\n" +
-	"\rclient_secret\x18\x03 \x01(\tR\fclientSecret\"\x86\x03\n" +
+	"\rclient_secret\x18\x03 \x01(\tR\fclientSecret\x12\x12\n" +
+	"\x04site\x18\x04 \x01(\tR\x04site\"\x86\x03\n" +
 	"\n" +
 	"TrialReply\x12H\n" +
 	"\n" +

@@ -1,0 +1,217 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/topology"
+
+	"github.com/gatehouse-suite/gatehouse/services/gateway/pages"
+)
+
+// tokenPage is where people get tokens, and where providers send them back to: the redirect URI.
+const tokenPage = "/plugins/servlet/restauth/token"
+
+// flowCookie keeps a sign-in while its person is at the provider. Only introspection can read it.
+const flowCookie = "GATEHOUSE_SIGN_IN"
+
+// getToken answers on the page: what is offered, where to go, or the token, this once. Whoever comes back must be the browser
+// that went, and the code is good for nothing without what the cookie keeps (RFC 6749 §10.12, RFC 7636).
+func (c *call) getToken() answer {
+	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+		a := refuse(methodNotAllowed, "")
+		a.fields = []field{{"Allow", "GET, HEAD"}}
+		return a
+	}
+	query, err := url.ParseQuery(c.target.Query)
+	switch {
+	case err != nil:
+		return c.show(http.StatusBadRequest, pages.Token{Problem: "The address cannot be read."}, "")
+	case c.r.Method == http.MethodHead:
+		return c.show(http.StatusOK, pages.Token{}, "")
+	case query.Has("code"), query.Has("error"), query.Has("state"):
+		return c.signedIn(query)
+	case query.Has("provider"):
+		return c.signIn(query.Get("provider"))
+	default:
+		return c.show(http.StatusOK, pages.Token{}, "")
+	}
+}
+
+// show answers with the page. detail is for the audit trail.
+func (c *call) show(status int, t pages.Token, detail string) answer {
+	s := c.site.config
+	t.Site, t.Here = c.site.realm, s.ContextPath+tokenPage
+	if s.Grant == "authorization_code" {
+		for i := range s.Providers {
+			if p := &s.Providers[i]; p.ClientID != "" {
+				t.Providers = append(t.Providers, pages.Provider{Name: nameOf(p.Name, p.ID), URL: t.Here + "?provider=" + url.QueryEscape(p.ID)})
+			}
+		}
+	}
+	switch {
+	case len(t.Providers) > 0:
+	case s.Grant == "client_credentials":
+		t.Instead = "This site takes tokens that clients get for themselves (client credentials), from the identity provider and not here."
+	default:
+		t.Instead = "There is no identity provider here at which people sign in. Their tokens come from the provider itself."
+	}
+	body, err := c.gw.pages.Token(t)
+	if err != nil {
+		c.gw.log.LogAttrs(c.ctx, slog.LevelError, "page not rendered", slog.Any("error", err))
+		status, body = http.StatusInternalServerError, []byte("This page is broken.\n")
+	}
+	c.page = &page{status: status, body: body}
+	return answer{kind: own, reason: ownPath, detail: detail}
+}
+
+func nameOf(name, id string) string {
+	if name != "" {
+		return name
+	}
+	return id
+}
+
+// failed answers with the page and why a sign-in did not work.
+func (c *call) signInFailed(err error) answer {
+	status := http.StatusServiceUnavailable
+	if f := fault.From(err); f.Code == fault.Invalid || f.Code == fault.NotFound {
+		status = http.StatusBadRequest
+	}
+	text := fault.From(err).Message
+	return c.show(status, pages.Token{Problem: strings.ToUpper(text[:1]) + text[1:] + "."}, text)
+}
+
+// signIn sends the browser to a provider.
+func (c *call) signIn(providerID string) answer {
+	p := c.site.providers[providerID]
+	if p == nil || c.site.config.Grant != "authorization_code" {
+		return c.show(http.StatusBadRequest, pages.Token{Problem: "There is no such provider to sign in at."}, "")
+	}
+	reply := new(identityv1.AuthorizeReply)
+	err := c.askSignIn(topology.Authorize, func(ctx context.Context) error {
+		return c.gw.identities.asks(ctx, topology.Authorize, &identityv1.AuthorizeRequest{
+			Site: c.site.config.ID, Provider: providerID, RedirectUri: c.address() + tokenPage, ConfigSequence: c.plan.state.Seq,
+		}, reply)
+	})
+	if err != nil {
+		return c.signInFailed(err)
+	}
+	c.keepFlow(reply.GetFlow(), reply.GetGoodFor().AsDuration())
+	c.provider = providerID
+	c.page = &page{status: http.StatusSeeOther, location: reply.GetUrl()}
+	return answer{kind: own, reason: ownPath, detail: "sent to sign in"}
+}
+
+// address is where the site is called, as browsers know it.
+func (c *call) address() string {
+	if c.site.config.BaseURL != "" {
+		return c.site.config.BaseURL
+	}
+	scheme := "http://"
+	if c.caller.tls {
+		scheme = "https://"
+	}
+	return scheme + c.r.Host + c.site.config.ContextPath
+}
+
+// keepFlow has the browser keep a sign-in, or forget it.
+func (c *call) keepFlow(flow string, long time.Duration) {
+	kept := http.Cookie{ //nolint:gosec // Secure wherever the client spoke TLS
+		Name: flowCookie, Value: flow, Path: c.site.config.ContextPath + tokenPage, MaxAge: int(long.Seconds()), HttpOnly: true,
+		Secure: strings.HasPrefix(c.address(), "https://"), SameSite: http.SameSiteLaxMode, // it comes back from another site
+	}
+	if flow == "" {
+		kept.MaxAge = -1
+	}
+	c.w.Header().Add("Set-Cookie", kept.String())
+}
+
+// signedIn takes what the provider has sent the browser back with.
+func (c *call) signedIn(query url.Values) answer {
+	flow := cookie(c.r, flowCookie)
+	c.keepFlow("", 0)
+	switch {
+	case flow == "":
+		return c.signInFailed(fault.New(fault.Invalid, "this sign-in was not begun in this browser, or too long ago"))
+	case query.Has("error"):
+		text := "the provider did not sign you in"
+		if code := query.Get("error"); regexp.MustCompile(`^[a-z_]{1,40}$`).MatchString(code) { // RFC 6749 §4.1.2.1
+			text += ": " + code
+		}
+		return c.signInFailed(fault.New(fault.Invalid, text))
+	}
+	from := network(c.caller.addr)
+	if wait := c.gw.identities.guesses.wait(from, c.at); wait > 0 {
+		a := refuse(tooManyUnknown, "")
+		a.fields = []field{{"Retry-After", strconv.Itoa(int(wait.Seconds()))}}
+		return a
+	}
+	reply := new(identityv1.ExchangeReply)
+	err := c.askSignIn(topology.Exchange, func(ctx context.Context) error {
+		return c.gw.identities.asks(ctx, topology.Exchange, &identityv1.ExchangeRequest{
+			Site: c.site.config.ID, Flow: flow, State: query.Get("state"), Code: query.Get("code"), Issuer: query.Get("iss"), ConfigSequence: c.plan.state.Seq,
+		}, reply)
+	})
+	if err != nil {
+		c.gw.identities.guesses.missed(from, c.at)
+		return c.signInFailed(err)
+	}
+	return c.issued(reply)
+}
+
+// askSignIn asks introspection, and no longer than a question may take.
+func (c *call) askSignIn(name string, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(c.ctx, c.gw.identities.timeout)
+	defer cancel()
+	return c.gw.span(ctx, name, ask)
+}
+
+// issued shows a token, as whom it acts, and why if calls with it are refused.
+func (c *call) issued(reply *identityv1.ExchangeReply) answer {
+	token := reply.GetToken()
+	c.provider = reply.GetProvider()
+	shown := &pages.Issued{
+		Token: token.GetAccessToken(), Provider: c.provider, Scope: token.GetScope(), Example: c.address() + c.site.product.selfPath,
+	}
+	if p := c.site.providers[c.provider]; p != nil {
+		shown.Provider = nameOf(p.config.Name, p.config.ID)
+	}
+	if token.GetExpiresAt() != nil {
+		shown.Until = token.GetExpiresAt().AsTime()
+	}
+	used := c.used(token.GetAccessToken())
+	detail := "token issued"
+	if c.fingerprint, c.clientID, c.user = used.fingerprint, used.clientID, used.owner; used.answer.forwarded() {
+		shown.User = used.user
+	} else {
+		_, message := used.answer.reason.text()
+		shown.Refused = message + " (" + string(used.answer.reason) + ")"
+		detail += ", refused as it is: " + string(used.answer.reason)
+	}
+	return c.show(http.StatusOK, pages.Token{Issued: shown}, detail)
+}
+
+// used gives the call that is the first with a token, judged and not made.
+func (c *call) used(token string) *call {
+	target := c.site.config.ContextPath + c.site.product.selfPath
+	r := c.r.Clone(c.ctx)
+	r.Method, r.RequestURI, r.URL = http.MethodGet, target, &url.URL{Path: target}
+	r.Header = http.Header{"Authorization": {"Bearer " + token}}
+	for _, name := range []string{c.site.proxyHeader, "X-Forwarded-Proto"} {
+		if values := c.r.Header[name]; len(values) > 0 {
+			r.Header[name] = values
+		}
+	}
+	first := &call{gw: c.gw, w: &sink{header: http.Header{}}, r: r, ctx: c.ctx, plan: c.plan, at: time.Now(), id: c.id, outcome: completed}
+	first.answer = decide(first)
+	return first
+}

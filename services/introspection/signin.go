@@ -1,0 +1,177 @@
+package introspection
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/presets"
+	"golang.org/x/oauth2"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// flow is a sign-in that has begun: what the browser keeps of it while it is at the provider, sealed, so that any instance of
+// this service can end it and nobody else can read or make one.
+type flow struct {
+	Site     string `json:"site"`
+	Provider string `json:"provider"`
+	// Revision is that of the provider when it began: another provider of that name is not shown the code.
+	Revision string    `json:"revision"`
+	State    string    `json:"state"`
+	Verifier string    `json:"verifier"` // RFC 7636 §4.1
+	Redirect string    `json:"redirect"`
+	Until    time.Time `json:"until"`
+}
+
+// flowFor is how long a person may take to sign in.
+const flowFor = 10 * time.Minute
+
+// flowSealer seals flows under a key of the identity that all instances of this service share.
+type flowSealer struct{ aead cipher.AEAD }
+
+func newFlowSealer(identity string) (flowSealer, error) {
+	key, err := hkdf.Key(sha256.New, []byte(identity), nil, "gatehouse sign-in", 32)
+	if err != nil {
+		return flowSealer{}, fmt.Errorf("sign-in key: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return flowSealer{}, fmt.Errorf("sign-in key: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return flowSealer{aead: aead}, err
+}
+
+func (s flowSealer) seal(f *flow) (string, error) {
+	text, err := json.Marshal(f)
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, text, nil)), err
+}
+
+// open gives a flow that this service has sealed; nil: it has not.
+func (s flowSealer) open(text string) *flow {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	plain, err := s.aead.Open(nil, nil, sealed, nil)
+	if err != nil {
+		return nil
+	}
+	f := new(flow)
+	if json.Unmarshal(plain, f) != nil {
+		return nil
+	}
+	return f
+}
+
+// authorize answers identity.v1.authorize.
+func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeRequest) (proto.Message, error) {
+	p, err := a.signsIn(ctx, r.GetSite(), r.GetProvider(), r.GetConfigSequence())
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.client(ctx, p, "", "")
+	if err != nil {
+		return nil, err
+	}
+	at, err := c.at(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case at.AuthURL == "":
+		return nil, c.unnamed("authorization_endpoint")
+	case at.TokenURL == "":
+		return nil, c.unnamed("token_endpoint")
+	}
+	f := &flow{
+		Site: r.GetSite(), Provider: p.id, Revision: p.ask.revision, State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		Redirect: r.GetRedirectUri(), Until: time.Now().Add(flowFor),
+	}
+	sealed, err := a.flows.seal(f)
+	if err != nil {
+		return nil, err
+	}
+	return &identityv1.AuthorizeReply{
+		Url: c.oauth2(at, f).AuthCodeURL(f.State, oauth2.S256ChallengeOption(f.Verifier)), Flow: sealed, GoodFor: durationpb.New(flowFor),
+	}, nil
+}
+
+// oauth2 is the client as the library has it.
+func (c *client) oauth2(at oauth2.Endpoint, f *flow) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: c.caller.id, ClientSecret: c.caller.secret, Endpoint: at, RedirectURL: f.Redirect, Scopes: strings.Fields(c.provider.Scope),
+	}
+}
+
+// signsIn gives a provider at which people sign in.
+func (a *answering) signsIn(ctx context.Context, siteID, providerID string, seq uint64) (*provider, error) {
+	x, err := a.config.at(ctx, seq)
+	if err != nil {
+		return nil, err
+	}
+	p := x.provider(siteID, providerID)
+	if p == nil {
+		return nil, fault.Newf(fault.NotFound, "no provider %.64q", providerID)
+	}
+	return p, nil
+}
+
+// exchange answers identity.v1.exchange.
+func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest) (proto.Message, error) {
+	f := a.flows.open(r.GetFlow())
+	switch {
+	case f == nil || f.Site != r.GetSite() || subtle.ConstantTimeCompare([]byte(f.State), []byte(r.GetState())) != 1:
+		return nil, fault.New(fault.Invalid, "this sign-in was not begun in this browser")
+	case time.Now().After(f.Until):
+		return nil, fault.New(fault.Invalid, "this sign-in was begun too long ago")
+	case r.GetCode() == "" || len(r.GetCode()) > maxToken:
+		return nil, fault.New(fault.Invalid, "the provider has sent no code")
+	}
+	p, err := a.signsIn(ctx, f.Site, f.Provider, r.GetConfigSequence())
+	switch {
+	case err != nil:
+		return nil, err
+	case p.ask == nil || p.ask.revision != f.Revision:
+		return nil, fault.New(fault.Invalid, "the provider is another one by now: begin again")
+	case r.GetIssuer() != "" && p.config.Issuer != "" && !presets.SameIssuer(r.GetIssuer(), p.config.Issuer): // RFC 9207 §2.4
+		return nil, fault.New(fault.Invalid, "the answer is another provider's")
+	}
+	c, err := a.client(ctx, p, "", "")
+	if err != nil {
+		return nil, err
+	}
+	at, err := c.at(ctx)
+	if err == nil && at.TokenURL == "" {
+		err = c.unnamed("token_endpoint")
+	}
+	if err != nil {
+		return nil, err
+	}
+	params, err := c.params(at.TokenURL)
+	if err != nil {
+		return nil, err
+	}
+	options := []oauth2.AuthCodeOption{oauth2.VerifierOption(f.Verifier)}
+	for name := range params {
+		options = append(options, oauth2.SetAuthURLParam(name, params.Get(name)))
+	}
+	token, err := c.issued(ctx, func(ctx context.Context) (*oauth2.Token, error) {
+		return c.oauth2(at, f).Exchange(ctx, r.GetCode(), options...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &identityv1.ExchangeReply{Provider: p.id, Token: token}, nil
+}
