@@ -13,7 +13,8 @@
 // The way of a change (change.go): the condition (If-Match) holds, the document is read and laid over its
 // defaults (document), secrets get their names, everything is checked, the difference becomes facts (facts),
 // no gateway may have another history (strangers.go), every live one must know their level, secrets are sealed, the commit is appended to the very state it
-// was decided on, and this instance follows it before it answers.
+// was decided on, and this instance follows it before it answers. Before that, saved tests hold (tests.go): a gateway tries them
+// on the document that would be (trial.go), as it does for admins who have a credential tried.
 //
 // # What happens when something is gone
 //
@@ -30,6 +31,8 @@
 //	commit too large            422; nothing is stored                                      TestTooLarge
 //	keys missing                Run ends at once and names the file                         TestKeysMissing
 //	secrets bucket away         a change with a new secret 503, nothing stored; others go   TestSecretsBucketAway
+//	no gateway, or it hangs     a trial 503; a saved test that cannot be tried fails: a new one  TestWithoutAGatewayNothingIsTried
+//	                            409 tests_failed, one that failed before, too, a warning
 //	a gateway silent            wait=applied does not wait for it; pending names it         TestSilentGateway
 //	a live gateway too old      409 gateways_too_old                                        TestGatewaysTooOld
 //	another change first        412 with the current ETag; exactly one of many wins         TestOneOfManyWins

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"reflect"
 	"sync"
-	"time"
 
 	gatewayv1 "github.com/gatehouse-suite/gatehouse/proto/gateway/v1"
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
@@ -21,9 +20,6 @@ import (
 // codeTestsFailed is the code of a change that breaks a saved test.
 const codeTestsFailed fault.Code = "tests_failed"
 
-// testsTime bounds the tests of one change: what is left of AppendTimeout must be enough to store it.
-const testsTime = 8 * time.Second
-
 // tested refuses a change that breaks what a saved test proves, unless the admin says ?force=tests: then it is a warning. A
 // test that fails in the same way without the change is a warning too. Only the sites that change are tested.
 func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, forced bool) error {
@@ -34,7 +30,7 @@ func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, f
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, testsTime)
+	ctx, cancel := context.WithTimeout(ctx, a.settings.TestsTimeout)
 	defer cancel()
 	var broken []fault.Problem
 	for _, f := range a.failures(ctx, from, p.to, sealed) {

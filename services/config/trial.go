@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
 )
@@ -197,8 +199,8 @@ func (a *api) try(ctx context.Context, r *gatewayv1.TrialRequest) (*gatewayv1.Tr
 	defer cancel()
 	reply := new(gatewayv1.TrialReply)
 	err := ask.Do(ctx, a.nc, topology.CallTrial, r, reply)
-	if live, _ := a.gateways.Live(time.Now()); err != nil && live == 0 {
-		err = fault.Wrap(fault.Unavailable, "nothing can be tried: no gateway is there", err)
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fault.Wrap(fault.Unavailable, "no gateway is there to try it", err)
 	}
 	return reply, err
 }

@@ -5,6 +5,9 @@
 // of them fill one call, which is recorded once at its end. Judging reads a frozen plan: what the gateway made
 // of the configuration's Snapshot, swapped whole per commit. A call keeps the plan it began with.
 //
+// Beside calls it answers two others: people who sign in for a token (signin.go, package pages), and config, which wants to
+// know what would become of a call (gateway.v1.trial, trial.go).
+//
 // Out go questions to introspection (identity.v1.*), calls to the nodes (package upstream), one audit record a
 // call (audit.in.<gateway>, by way of package spool), and a beat a second that says which configuration is in force here.
 //
@@ -15,6 +18,7 @@
 //	                     calls get 503 configuration_stale, and a gateway whose sites all do so is not ready; a
 //	                     restart goes on from the Snapshot file and the spool
 //	introspection        as NATS, for new credentials, and for sessions where a rule wants to know whose they are
+//	                     people who sign in are told 503 on the page, and so is who has a credential tried
 //	directory            its last word about a user until the site's directory.max_age, then 503 directory_unavailable
 //	identity provider    503 provider_unavailable for new tokens, never "invalid token"; tokens in use were asked about
 //	                     before their time was over, so they hold for at least a tenth of cache.max_ttl

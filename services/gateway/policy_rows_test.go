@@ -71,7 +71,8 @@ func pathRows() []policyRow {
 		},
 		{
 			number: "1b", title: "the gateway's own paths", decisions: []decision{
-				{"the token page", "GET /plugins/servlet/restauth/token", "", 404, "pass", "own", "", ""},
+				{"the token page", "GET /plugins/servlet/restauth/token", "", 200, "pass", "own", "", ""},
+				{"what else is below it", "GET /plugins/servlet/restauth/other", "", 404, "pass", "own", "", ""},
 				{"the token API", "GET /rest/gatehouse/1.0/tokens", "Authorization: Bearer {token}", 404, "pass", "own", "", ""},
 				{"in another form", "GET /rest//gatehouse/1.0/./tokens", "", 404, "pass", "own", "", ""},
 			},

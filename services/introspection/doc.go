@@ -3,10 +3,13 @@
 //	in   identity.v1.introspect  an OAuth token   -> facts of the provider that can have issued it, normalised, with their age
 //	     identity.v1.whoami      PAT, password, session -> the user, as the site's product says
 //	     identity.v1.groups      a user -> which of some groups he is in, as the site's directory says: the product, or Crowd
+//	     identity.v1.authorize   where a person goes to sign in; identity.v1.exchange: the code that comes back -> his token
+//	     identity.v1.trial       one of these, or a token fetched, at a site as it is given, with nothing remembered and every
+//	                             call noted (package witness)
 //	     the configuration log                    -> which providers and nodes there are, and how they are asked
 //	out  questions to providers, by the validator of each (validator.go: rfc7662.go, jwt.go, tokeninfo.go, github.go), GET to
-//	     the products' nodes and to Crowd; nothing else, and never what a gateway should decide: exp, nbf, scopes and audience
-//	     are judged there, on every call
+//	     the products' nodes and to Crowd, codes and client credentials to token endpoints (issue.go); nothing else, and never
+//	     what a gateway should decide: exp, nbf, scopes and audience are judged there, on every call
 //
 // Several instances share the questions (queue group introspection). A question names the configuration it is
 // asked under, and an instance that is behind catches up for at most Settings.CatchUp.
@@ -50,6 +53,8 @@
 //	directory says nonsense       its last word until max_age, then unavailable: never "no groups"  TestWhatADirectoryMayAnswer
 //	directory refuses our account the same; a password is not shown again for 10 minutes            TestCrowd
 //	its secret cannot be opened   unavailable, named by /readyz, tried again each SecretRetry       TestADirectoryThatCannotBeAsked
+//	token endpoint wrong, away    unavailable, and what it said is in no text                       TestWhatATokenEndpointMayDoWrong
+//	a sign-in altered, or old     refused; so is one whose provider is another one by now           TestPeopleSignInAtASecondProvider
 //	caller leaves                 the shared call goes on for the others                      TestACallerWhoLeavesDoesNotTakeTheCallAlong
 //	service ends                  what has come is answered first                             TestAServiceThatEndsAnswersWhatHasCome
 //	its key is missing            it does not start                                           TestWithoutItsKeyTheServiceDoesNotStart

@@ -28,7 +28,7 @@ const (
 	// Authorize and Exchange begin and end the sign-in of a person.
 	Authorize = "identity.v1.authorize"
 	Exchange  = "identity.v1.exchange"
-	Trial      = "identity.v1.trial"
+	Trial     = "identity.v1.trial"
 	// CallTrial is answered by a gateway: what would become of a call.
 	CallTrial = "gateway.v1.trial"
 	// Reserve is answered by ratelimit.
