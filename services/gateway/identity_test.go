@@ -165,7 +165,7 @@ func TestWhatIsNotACallOfTheAPI(t *testing.T) {
 	expect(t, gw, "", "/rest/api/2/serverInfo", http.StatusOK, "", "")
 	expect(t, gw, "", myself, http.StatusUnauthorized, "", "")
 	expect(t, gw, "", "/rest/gatehouse/1.0/x", http.StatusNotFound, "own", "")
-	expect(t, gw, "", "/plugins/servlet/restauth/token", http.StatusOK, "own", "")
+	expect(t, gw, "", "/plugins/servlet/restauth/other", http.StatusNotFound, "own", "")
 	expect(t, gw, "", "/rest%2fapi/2/myself", http.StatusBadRequest, "path_ambiguous", "")
 	gw.reached(t, w.commit(&configv1.EnforcementSwitched{Site: "jira"}))
 	_, body := do(t, request(t, http.MethodGet, gw.url+"/rest/lab/1/echo", nil, "Authorization", "Bearer some.provider.token"))

@@ -18,7 +18,7 @@ import (
 )
 
 // tokenPage is where people get tokens, and where providers send them back to: the redirect URI.
-const tokenPage = "/plugins/servlet/restauth/token"
+const tokenPage = "/plugins/servlet/restauth/token" //nolint:gosec // a path
 
 // flowCookie keeps a sign-in while its person is at the provider. Only introspection can read it.
 const flowCookie = "GATEHOUSE_SIGN_IN"

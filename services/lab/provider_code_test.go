@@ -40,10 +40,10 @@ func newPerson(t *testing.T) *person {
 }
 
 // begin goes to the provider and gives the address of the page to log in on.
-func (p *person) begin(options ...oauth2.AuthCodeOption) (status int, at string) {
+func (p *person) begin() (status int, at string) {
 	p.t.Helper()
 	p.verifier = oauth2.GenerateVerifier()
-	return p.get(p.config.AuthCodeURL("a state", append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(p.verifier)}, options...)...))
+	return p.get(p.config.AuthCodeURL("a state", oauth2.S256ChallengeOption(p.verifier)))
 }
 
 func (p *person) get(at string) (status int, location string) {

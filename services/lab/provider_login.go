@@ -21,7 +21,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		shown.User = r.PostFormValue("username")
 		if a, ended := p.people.password(shown.User, r.PostFormValue("password"), true); ended == loginOK && p.store.loggedIn(id, a.name) == nil {
-			http.Redirect(w, r, op.AuthCallbackURL(p.op)(op.ContextWithIssuer(r.Context(), p.issuer), id), http.StatusSeeOther) //nolint:gosec // our own
+			http.Redirect(w, r, op.AuthCallbackURL(p.op)(op.ContextWithIssuer(r.Context(), p.issuer), id), http.StatusSeeOther)
 			return
 		}
 		shown.Problem = "Wrong user name or password."
