@@ -269,8 +269,10 @@ func TestAnAssertionsTokenActsAsItsUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := func(user string) string {
-		w.lab.Provider.TrustKey(user, "", &key.PublicKey)
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
+		if err := w.lab.Provider.TrustKey(user, "k1", &key.PublicKey); err != nil {
+			t.Fatal(err)
+		}
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,15 +17,19 @@
 //
 //	client     secret              may
 //	ci-bot     ci-bot-secret       ask for tokens (client credentials; scopes read, write)
-//	gatehouse  gatehouse-secret    introspect every token; have people sign in (authorization code with PKCE; read, write)
+//	gatehouse  gatehouse-secret    introspect every token; let people log in (scopes openid, read, write)
 //
 // Projects and spaces: LAB is for users, OPEN may be read by anybody.
 //
 // # The provider (127.0.0.1:9000)
 //
 //	/.well-known/openid-configuration   discovery document
-//	/authorize, /lab/login              people sign in; back to …/plugins/servlet/restauth/token of any gateway
-//	/oauth/token                        client credentials, authorization code, JWT bearer (TrustKey); opaque tokens
+//	/authorize                          authorization code, PKCE with S256 required; redirect URI: any http or
+//	                                    https URL that ends in /plugins/servlet/restauth/token
+//	/lab/login?id=                      GET, POST id, username, password: where it sends the browser
+//	/authorize/callback?id=             where that sends it, and from there to the redirect URI with the code
+//	/oauth/token                        authorization code (one minute, once), client credentials, JWT bearer
+//	                                    (RFC 7523, users of TrustKey); opaque tokens, no refresh tokens
 //	/oauth/introspect                   RFC 7662; client_secret_basic and client_secret_post
 //	/revoke                             RFC 7009
 //	/keys                               JWKS

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	httphelper "github.com/zitadel/oidc/v3/pkg/http"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -23,7 +24,6 @@ type Provider struct {
 	srv    *server
 	op     *op.Provider
 	store  *storage
-	people *directory
 
 	fault          atomic.Pointer[Fault]
 	introspections atomic.Uint64
@@ -31,7 +31,7 @@ type Provider struct {
 }
 
 func startProvider(ctx context.Context, log *slog.Logger, addr string) (*Provider, error) {
-	p := &Provider{srv: &server{log: log, addr: addr}, store: newStorage(), people: newDirectory("people")}
+	p := &Provider{srv: &server{log: log, addr: addr}, store: newStorage()}
 	if err := p.srv.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -51,23 +51,26 @@ func startProvider(ctx context.Context, log *slog.Logger, addr string) (*Provide
 	if err != nil {
 		return nil, errors.Join(err, p.srv.drain(ctx))
 	}
+	p.op.Handler = op.CreateRouter(authorizer{p.op})
 	p.srv.handler = p.routes()
 	p.srv.serve()
 	return p, nil
 }
 
-// routes puts four things in front of the library: the introspection controls,
+// routes puts in front of the library: the introspection controls,
 // client_secret_post for introspection (RFC 7662 leaves the method open, the
-// library knows Basic only), a discovery document that says so, and the page to log in on.
+// library knows Basic only), two grants that it answers a little differently, the
+// log-in page that it leaves to us, and a discovery document of what is offered.
 func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(p.op.IntrospectionEndpoint().Relative(), http.HandlerFunc(p.introspect))
+	mux.HandleFunc(p.op.TokenEndpoint().Relative(), p.token)
 	mux.HandleFunc(oidc.DiscoveryEndpoint, p.discovery)
+	p.loginRoutes(mux)
 	mux.HandleFunc(redirectTarget, func(w http.ResponseWriter, _ *http.Request) {
 		p.redirected.Add(1)
 		writeJSON(w, http.StatusOK, map[string]any{"active": true})
 	})
-	mux.HandleFunc(loginPath, p.login)
 	mux.Handle("/", p.op)
 	return mux
 }
@@ -89,11 +92,35 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 	}))
 }
 
+// token is the token endpoint.
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749 section 5.1
+	r = r.WithContext(op.ContextWithIssuer(r.Context(), p.issuer))
+	var exchange func(*http.Request) (*oidc.AccessTokenResponse, error)
+	switch oidc.GrantType(r.FormValue("grant_type")) {
+	case oidc.GrantTypeCode:
+		exchange = p.codeToken
+	case oidc.GrantTypeBearer:
+		exchange = p.assertionToken
+	default:
+		p.op.ServeHTTP(w, r)
+		return
+	}
+	answer, err := exchange(r)
+	if err != nil {
+		op.RequestError(w, r, err, nil)
+		return
+	}
+	httphelper.MarshalJSON(w, answer)
+}
+
 func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 	d := op.CreateDiscoveryConfig(op.ContextWithIssuer(r.Context(), p.issuer), p.op, p.store)
-	d.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeClientCredentials, oidc.GrantTypeCode, oidc.GrantTypeBearer}
+	d.GrantTypesSupported = []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeClientCredentials, oidc.GrantTypeBearer}
 	d.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
-	d.IntrospectionEndpointAuthMethodsSupported = []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
+	secret := []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
+	d.TokenEndpointAuthMethodsSupported, d.IntrospectionEndpointAuthMethodsSupported = secret, secret
+	d.DeviceAuthorizationEndpoint = ""
 	op.Discover(w, d)
 }
 
@@ -103,7 +130,12 @@ func (p *Provider) Issuer() string { return p.issuer }
 // DiscoveryURL is where the discovery document is.
 func (p *Provider) DiscoveryURL() string { return p.issuer + oidc.DiscoveryEndpoint }
 
-// TokenEndpoint is the URL for client credentials.
+// AuthorizationEndpoint is the URL where a code is asked for.
+func (p *Provider) AuthorizationEndpoint() string {
+	return p.op.AuthorizationEndpoint().Absolute(p.issuer)
+}
+
+// TokenEndpoint is the URL of all grants.
 func (p *Provider) TokenEndpoint() string { return p.op.TokenEndpoint().Absolute(p.issuer) }
 
 // IntrospectionEndpoint is the URL of RFC 7662.

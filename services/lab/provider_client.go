@@ -13,22 +13,22 @@ import (
 type client struct {
 	id, secret string
 	scopes     []string
-	resource   bool // may introspect every token, and has people sign in; gets none for itself
+	resource   bool // may introspect every token, and gets those of people who log in; none of its own
 }
 
 // GetID is the client_id.
 func (c *client) GetID() string { return c.id }
 
-// RedirectURIs is empty: see RedirectURIGlobs.
+// RedirectURIs is empty; RedirectURIGlobs stands in for it.
 func (c *client) RedirectURIs() []string { return nil }
 
-// RedirectURIGlobs is where people are sent back to: any gateway, because those of tests take free ports.
+// RedirectURIGlobs are those of Gatehouse, wherever it runs: the gateways of the
+// tests take free ports.
 func (c *client) RedirectURIGlobs() []string {
 	if !c.resource {
 		return nil
 	}
-	const path = "/plugins/servlet/restauth/token"
-	return []string{"http://*" + path, "http://*/*" + path, "https://*" + path, "https://*/*" + path}
+	return []string{"{http,https}://*/**" + redirectPath}
 }
 
 // PostLogoutRedirectURIGlobs is empty.
@@ -43,15 +43,15 @@ func (c *client) ApplicationType() op.ApplicationType { return op.ApplicationTyp
 // AuthMethod is the registered one; the lab takes client_secret_post as well.
 func (c *client) AuthMethod() oidc.AuthMethod { return oidc.AuthMethodBasic }
 
-// ResponseTypes is code, for a client with which people sign in.
+// ResponseTypes is that of the code flow, for the resource client.
 func (c *client) ResponseTypes() []oidc.ResponseType {
-	if !c.resource {
-		return nil
+	if c.resource {
+		return []oidc.ResponseType{oidc.ResponseTypeCode}
 	}
-	return []oidc.ResponseType{oidc.ResponseTypeCode}
+	return nil
 }
 
-// GrantTypes is client credentials, or for a resource client the authorization code.
+// GrantTypes is client credentials, or the code for the resource client.
 func (c *client) GrantTypes() []oidc.GrantType {
 	if c.resource {
 		return []oidc.GrantType{oidc.GrantTypeCode}
@@ -59,7 +59,7 @@ func (c *client) GrantTypes() []oidc.GrantType {
 	return []oidc.GrantType{oidc.GrantTypeClientCredentials}
 }
 
-// LoginURL is where the browser is sent to log in.
+// LoginURL is where the code flow sends the browser.
 func (c *client) LoginURL(id string) string { return loginPath + "?id=" + url.QueryEscape(id) }
 
 // AccessTokenType is opaque.
@@ -68,7 +68,7 @@ func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTyp
 // IDTokenLifetime is that of the access tokens.
 func (c *client) IDTokenLifetime() time.Duration { return tokenLifetime }
 
-// DevMode allows plain http and redirects to any port.
+// DevMode allows plain http redirects.
 func (c *client) DevMode() bool { return true }
 
 // RestrictAdditionalIdTokenScopes restricts nothing.
@@ -82,9 +82,7 @@ func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 }
 
 // IsScopeAllowed reports whether the client may ask for the scope.
-func (c *client) IsScopeAllowed(scope string) bool {
-	return slices.Contains(c.scopes, scope)
-}
+func (c *client) IsScopeAllowed(scope string) bool { return slices.Contains(c.scopes, scope) }
 
 // IDTokenUserinfoClaimsAssertion is off.
 func (c *client) IDTokenUserinfoClaimsAssertion() bool { return false }

@@ -2,187 +2,131 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The part of op.Storage that belongs to the authorization code flow (RFC 6749 §4.1). Refresh tokens are not offered.
+// The authorization code with PKCE (RFC 6749 section 4.1, RFC 7636): the library
+// answers at /authorize, its callback and the token endpoint; here is what it
+// leaves to a storage, and where the lab is stricter. The requests under way are
+// in provider_request.go, the log-in page is in provider_login.go.
 
-const (
-	// signInFor is how long a person may take to log in, codeFor how long the code that comes of it is good.
-	signInFor = 10 * time.Minute
-	codeFor   = time.Minute
-	// maxSignIns is how many may be under way.
-	maxSignIns = 1 << 12
-)
+// redirectPath is Gatehouse's redirect URI, at any host and below any context path.
+const redirectPath = "/plugins/servlet/restauth/token"
 
-// signIn is an op.AuthRequest: one person on the way to a token. It is replaced, never changed in place.
-type signIn struct {
-	id, code string
-	request  *oidc.AuthRequest
-	user     string // empty: not logged in yet
-	at       time.Time
-	until    time.Time
+// authorizer is the library's provider as an op.AuthorizeValidator.
+type authorizer struct{ *op.Provider }
+
+// ValidateAuthRequest asks for more than the library does: a redirect URI that is
+// only scheme, host and path (a glob takes "user@host" and "host#" for a host), PKCE
+// with S256, and no scope that is not offered. What the library drops or takes in
+// silence (offline_access without refresh tokens, prompt=none without a session)
+// is an error.
+func (a authorizer) ValidateAuthRequest(
+	ctx context.Context, asked *oidc.AuthRequest, storage op.Storage, hint *op.IDTokenHintVerifier,
+) (string, error) {
+	c, err := storage.GetClientByClientID(ctx, asked.ClientID)
+	if err != nil {
+		return "", oidc.ErrInvalidRequestRedirectURI().WithDescription("no such client").WithParent(err)
+	}
+	// First of all: the errors below are sent to the redirect URI.
+	if !plainURL(asked.RedirectURI) {
+		return "", oidc.ErrInvalidRequestRedirectURI().WithDescription("redirect_uri is more than scheme, host and path")
+	}
+	if err := op.ValidateAuthReqRedirectURI(c, asked.RedirectURI, asked.ResponseType); err != nil {
+		return "", err
+	}
+	foreign := func(scope string) bool { return !c.IsScopeAllowed(scope) }
+	switch {
+	case asked.CodeChallenge == "", asked.CodeChallengeMethod != oidc.CodeChallengeMethodS256:
+		return "", oidc.ErrInvalidRequest().WithDescription("code_challenge with code_challenge_method S256 required")
+	case slices.ContainsFunc(asked.Scopes, foreign):
+		return "", oidc.ErrInvalidScope().WithDescription("openid, read and write are offered, and no refresh tokens")
+	case slices.Contains(asked.Prompt, oidc.PromptNone):
+		return "", oidc.ErrLoginRequired().WithDescription("the lab keeps no sessions")
+	}
+	return op.ValidateAuthRequestClient(ctx, asked, c, hint)
 }
 
-// GetID is of op.AuthRequest.
-func (s *signIn) GetID() string { return s.id }
-
-// GetACR is of op.AuthRequest.
-func (s *signIn) GetACR() string { return "" }
-
-// GetAMR is of op.AuthRequest.
-func (s *signIn) GetAMR() []string { return []string{"pwd"} }
-
-// GetAudience is who tokens are for.
-func (s *signIn) GetAudience() []string { return []string{ResourceID} }
-
-// GetAuthTime is when the person logged in.
-func (s *signIn) GetAuthTime() time.Time { return s.at }
-
-// GetClientID is of op.AuthRequest.
-func (s *signIn) GetClientID() string { return s.request.ClientID }
-
-// GetCodeChallenge is that of RFC 7636; nil: none was sent.
-func (s *signIn) GetCodeChallenge() *oidc.CodeChallenge {
-	if s.request.CodeChallenge == "" {
-		return nil
-	}
-	return &oidc.CodeChallenge{Challenge: s.request.CodeChallenge, Method: s.request.CodeChallengeMethod}
+// plainURL reports whether a URL is scheme, host and a path that ends in
+// redirectPath, and nothing else.
+func plainURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(raw, "?#") &&
+		strings.HasSuffix(u.Path, redirectPath)
 }
 
-// GetNonce is of op.AuthRequest.
-func (s *signIn) GetNonce() string { return s.request.Nonce }
-
-// GetRedirectURI is of op.AuthRequest.
-func (s *signIn) GetRedirectURI() string { return s.request.RedirectURI }
-
-// GetResponseType is of op.AuthRequest.
-func (s *signIn) GetResponseType() oidc.ResponseType { return s.request.ResponseType }
-
-// GetResponseMode is of op.AuthRequest.
-func (s *signIn) GetResponseMode() oidc.ResponseMode { return s.request.ResponseMode }
-
-// GetScopes is of op.AuthRequest.
-func (s *signIn) GetScopes() []string { return s.request.Scopes }
-
-// GetState is of op.AuthRequest.
-func (s *signIn) GetState() string { return s.request.State }
-
-// GetSubject is the person.
-func (s *signIn) GetSubject() string { return s.user }
-
-// Done tells whether the person has logged in.
-func (s *signIn) Done() bool { return s.user != "" }
-
-var errNoSignIn = errors.New("no such sign-in is under way")
-
-// CreateAuthRequest is of op.AuthStorage. A client must bind the code to itself (RFC 9700 §2.1.1).
-func (s *storage) CreateAuthRequest(_ context.Context, request *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
-	if request.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
-		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
+// codeToken is the token endpoint's answer to a code: the library's, but with an
+// ID token only when openid was asked for.
+func (p *Provider) codeToken(r *http.Request) (*oidc.AccessTokenResponse, error) {
+	ask, err := op.ParseAccessTokenRequest(r, p.op.Decoder())
+	if err != nil {
+		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if len(s.signIns) >= maxSignIns {
-		maps.DeleteFunc(s.signIns, func(_ string, in *signIn) bool { return now.After(in.until) })
+	if ask.Code == "" {
+		return nil, oidc.ErrInvalidRequest().WithDescription("code missing")
 	}
-	if len(s.signIns) >= maxSignIns {
-		return nil, oidc.ErrServerError().WithDescription("too many sign-ins are under way")
+	request, c, err := op.ValidateAccessTokenRequest(r.Context(), ask, p.op)
+	if err != nil {
+		return nil, err
 	}
-	in := &signIn{id: rand.Text(), request: request, until: now.Add(signInFor)}
-	s.signIns[in.id] = in
-	return in, nil
+	answer, err := op.CreateTokenResponse(r.Context(), request, c, p.op, true, ask.Code, "")
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(request.GetScopes(), oidc.ScopeOpenID) {
+		answer.IDToken = ""
+	}
+	return answer, nil
+}
+
+// CreateAuthRequest is of op.AuthStorage.
+func (s *storage) CreateAuthRequest(_ context.Context, asked *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
+	return asRequest(s.requests.add(time.Now(), asked))
 }
 
 // AuthRequestByID is of op.AuthStorage.
 func (s *storage) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := s.signIns[id]
-	if in == nil || time.Now().After(in.until) {
-		return nil, errNoSignIn
-	}
-	return in, nil
-}
-
-// AuthRequestByCode is of op.AuthStorage. A code is good once (RFC 6749 §4.1.2).
-func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, in := range s.signIns {
-		if in.code != "" && in.code == code {
-			delete(s.signIns, id)
-			if time.Now().Before(in.until) {
-				return in, nil
-			}
-		}
-	}
-	return nil, errNoSignIn
+	return asRequest(s.requests.find(time.Now(), id))
 }
 
 // SaveAuthCode is of op.AuthStorage.
 func (s *storage) SaveAuthCode(_ context.Context, id, code string) error {
-	return s.changeSignIn(id, func(in *signIn) { in.code, in.until = code, time.Now().Add(codeFor) })
+	return s.requests.code(time.Now(), id, code)
 }
 
-// loggedIn notes who has logged in.
-func (s *storage) loggedIn(id, user string) error {
-	return s.changeSignIn(id, func(in *signIn) { in.user, in.at = user, time.Now() })
-}
-
-func (s *storage) changeSignIn(id string, change func(*signIn)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := s.signIns[id]
-	if in == nil || time.Now().After(in.until) {
-		return errNoSignIn
+// AuthRequestByCode is of op.AuthStorage. A code is spent as soon as it is shown,
+// whatever is wrong with the call; shown again, it costs the token that was made
+// for it (RFC 6749 section 4.1.2).
+func (s *storage) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+	a, err := s.requests.spend(time.Now(), code)
+	if err == nil && a.spent {
+		s.forgetRequest(a.id)
+		err = errNoCode
 	}
-	changed := *in
-	change(&changed)
-	s.signIns[id] = &changed
+	return asRequest(a, err)
+}
+
+// DeleteAuthRequest is of op.AuthStorage: its code is spent already.
+func (s *storage) DeleteAuthRequest(context.Context, string) error { return nil }
+
+// SetUserinfoFromRequest is of op.CanSetUserinfoFromRequest: who an ID token is about.
+func (s *storage) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo, request op.IDTokenRequest, _ []string) error {
+	info.Subject = request.GetSubject()
+	info.PreferredUsername = request.GetSubject()
 	return nil
 }
 
-// DeleteAuthRequest is of op.AuthStorage.
-func (s *storage) DeleteAuthRequest(_ context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.signIns, id)
-	return nil
-}
-
-// CreateAccessAndRefreshTokens is of op.AuthStorage.
-func (s *storage) CreateAccessAndRefreshTokens(context.Context, op.TokenRequest, string) (string, string, time.Time, error) {
-	return "", "", time.Time{}, oidc.ErrUnsupportedGrantType()
-}
-
-// TokenRequestByRefreshToken is of op.AuthStorage.
-func (s *storage) TokenRequestByRefreshToken(context.Context, string) (op.RefreshTokenRequest, error) {
-	return nil, op.ErrInvalidRefreshToken
-}
-
-// TerminateSession is of op.AuthStorage.
-func (s *storage) TerminateSession(context.Context, string, string) error { return nil }
-
-// GetRefreshTokenInfo is of op.AuthStorage.
-func (s *storage) GetRefreshTokenInfo(context.Context, string, string) (string, string, error) {
-	return "", "", op.ErrInvalidRefreshToken
-}
-
-// SetUserinfoFromScopes is of op.OPStorage.
-func (s *storage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, user, _ string, _ []string) error {
-	info.PreferredUsername = user
-	return nil
-}
-
-// GetPrivateClaimsFromScopes is of op.OPStorage; GetPrivateClaimsFromRequest stands in for it.
-func (s *storage) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
-	return nil, nil
+// asRequest keeps a nil pointer from becoming a request.
+func asRequest(a *authRequest, err error) (op.AuthRequest, error) {
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }

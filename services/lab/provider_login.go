@@ -1,46 +1,75 @@
 package lab
 
 import (
-	"html/template"
+	"html"
 	"net/http"
+	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// loginPath is where people log in at the provider.
+// loginPath is the page where a person logs in for a client.
 const loginPath = "/lab/login"
 
-// login shows the form to log in with, and takes it.
-func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
-	id := r.FormValue("id")
-	if _, err := p.store.AuthRequestByID(r.Context(), id); err != nil {
-		http.Error(w, "No such sign-in is under way.", http.StatusNotFound)
-		return
-	}
-	shown := struct{ ID, User, Problem string }{ID: id}
-	if r.Method == http.MethodPost {
-		shown.User = r.PostFormValue("username")
-		if a, ended := p.people.password(shown.User, r.PostFormValue("password"), true); ended == loginOK && p.store.loggedIn(id, a.name) == nil {
-			http.Redirect(w, r, op.AuthCallbackURL(p.op)(op.ContextWithIssuer(r.Context(), p.issuer), id), http.StatusSeeOther)
-			return
-		}
-		shown.Problem = "Wrong user name or password."
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if shown.Problem != "" {
-		w.WriteHeader(http.StatusUnauthorized)
-	}
-	_ = template.Must(template.New("login").Parse(loginHTML)).Execute(w, shown) // who has left sees nothing
+func (p *Provider) loginRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+loginPath, p.loginForm)
+	mux.HandleFunc("POST "+loginPath, p.login)
 }
 
-const loginHTML = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Lab log-in</title></head>
-<body><main><h1>Log in at the lab's provider</h1>
-{{if .Problem}}<p role="alert">{{.Problem}}</p>{{end}}
-<form method="post" action="` + loginPath + `"><input type="hidden" name="id" value="{{.ID}}">
-<p><label>User name <input name="username" value="{{.User}}" autocomplete="username" required autofocus></label></p>
-<p><label>Password <input name="password" type="password" autocomplete="current-password" required></label></p>
-<p><button>Log in</button></p></form>
-<p>alice, bob, carol and svc-api; the password is the name and -password.</p></main></body></html>
-`
+func (p *Provider) loginForm(w http.ResponseWriter, r *http.Request) {
+	if id, ok := p.waiting(w, r); ok {
+		writeLogin(w, http.StatusOK, id, "")
+	}
+}
+
+// login takes the form; whoever may log in goes on to the library's callback.
+func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	id, ok := p.waiting(w, r)
+	if !ok {
+		return
+	}
+	name := r.PostFormValue("username")
+	a, result := p.store.users.password(name, r.PostFormValue("password"), true)
+	if result != loginOK {
+		writeLogin(w, http.StatusUnauthorized, id, name)
+		return
+	}
+	if err := p.store.requests.login(time.Now(), id, a.name); err != nil {
+		loginGone(w)
+		return
+	}
+	ctx := op.ContextWithIssuer(r.Context(), p.issuer)
+	http.Redirect(w, r, op.AuthCallbackURL(p.op)(ctx, id), http.StatusSeeOther)
+}
+
+// waiting is the id of the request somebody is to log in for; false means it was answered.
+func (p *Provider) waiting(w http.ResponseWriter, r *http.Request) (string, bool) {
+	id := r.FormValue("id")
+	a, err := p.store.requests.find(time.Now(), id)
+	if err != nil || a.Done() {
+		loginGone(w)
+		return "", false
+	}
+	return id, true
+}
+
+func loginGone(w http.ResponseWriter) {
+	writePage(w, http.StatusBadRequest, "Log in",
+		"<p role=\"alert\">There is nothing to log in for here, or no longer. Start again where you came from.</p>\n")
+}
+
+// writeLogin is the form, after a refusal with the name that was tried.
+func writeLogin(w http.ResponseWriter, status int, id, name string) {
+	alert := ""
+	if status == http.StatusUnauthorized {
+		alert = "<p role=\"alert\">Sorry, your username and password are incorrect.</p>\n"
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writePage(w, status, "Log in", alert+`<form method="post" action="`+loginPath+`">
+<label>Username <input name="username" autocomplete="username" required value="`+html.EscapeString(name)+`"></label>
+<label>Password <input name="password" type="password" autocomplete="current-password" required></label>
+<input type="hidden" name="id" value="`+html.EscapeString(id)+`">
+<button>Log In</button></form>
+`)
+}

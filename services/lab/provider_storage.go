@@ -19,25 +19,25 @@ import (
 const (
 	ClientID       = "ci-bot"        // a machine: client credentials, scopes read and write
 	ClientSecret   = "ci-bot-secret" //nolint:gosec // the lab's published demo secret
-	ResourceID     = "gatehouse"     // the resource client that introspects
+	ResourceID     = "gatehouse"     // the resource client: introspects, and people log in for it
 	ResourceSecret = "gatehouse-secret"
 )
 
 const tokenLifetime = time.Hour
 
 // storage is the op.Storage: clients, tokens and keys in memory. What belongs to
-// the authorization code flow is in provider_code.go.
+// one grant only is in provider_code.go and provider_jwt.go.
 type storage struct {
-	issuer string
+	issuer   string
+	users    *directory
+	requests *requests
 
 	mu      sync.Mutex
 	clients map[string]*client
 	tokens  map[string]token
-	// signIns are under way, by id; userKeys sign assertions of users.
-	signIns  map[string]*signIn
-	userKeys map[string]*jose.JSONWebKey
-	sweepAt  int // size at which the expired tokens are thrown out
-	keys     []*signingKey
+	sweepAt int // size at which the expired tokens are thrown out
+	keys    []*signingKey
+	trusted map[keyName]*jose.JSONWebKey
 }
 
 // token is what introspection answers about.
@@ -54,6 +54,7 @@ type grant struct {
 	scopes, audience            []string
 	lifetime                    time.Duration
 	issued                      time.Time
+	request                     string // of the code it was made for
 }
 
 // GetSubject is of op.TokenRequest.
@@ -89,9 +90,15 @@ func newGrant(spec TokenSpec) *grant {
 }
 
 func newStorage() *storage {
-	s := &storage{clients: map[string]*client{}, tokens: map[string]token{}, signIns: map[string]*signIn{}, userKeys: map[string]*jose.JSONWebKey{}, sweepAt: 1 << 14}
+	s := &storage{
+		users: newDirectory("users"), requests: newRequests(),
+		clients: map[string]*client{}, tokens: map[string]token{}, sweepAt: 1 << 14,
+		trusted: map[keyName]*jose.JSONWebKey{},
+	}
 	s.addClient(&client{id: ClientID, secret: ClientSecret, scopes: []string{"read", "write"}})
-	s.addClient(&client{id: ResourceID, secret: ResourceSecret, scopes: []string{"read", "write"}, resource: true})
+	s.addClient(&client{
+		id: ResourceID, secret: ResourceSecret, resource: true, scopes: []string{oidc.ScopeOpenID, "read", "write"},
+	})
 	return s
 }
 
@@ -153,24 +160,24 @@ func (s *storage) forget(tokenID string) bool {
 	return ok
 }
 
-// grantOf gives what a token is to be made of; nil: of a grant that is not offered.
-func grantOf(request op.TokenRequest) *grant {
-	switch r := request.(type) {
-	case *grant:
-		return r
-	case *signIn:
-		return newGrant(TokenSpec{ClientID: r.GetClientID(), Subject: r.user, Username: r.user, Scopes: r.GetScopes()})
-	case *oidc.JWTTokenRequest:
-		return newGrant(TokenSpec{ClientID: ResourceID, Subject: r.Subject, Username: r.Subject, Scopes: r.Scopes})
-	default:
-		return nil
-	}
+// forgetRequest forgets the token that was made for an authorization request.
+func (s *storage) forgetRequest(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.tokens, func(_ string, t token) bool { return t.request == id })
 }
 
 // CreateAccessToken is of op.AuthStorage.
 func (s *storage) CreateAccessToken(_ context.Context, request op.TokenRequest) (string, time.Time, error) {
-	g := grantOf(request)
-	if g == nil {
+	var g *grant
+	switch r := request.(type) {
+	case *grant:
+		g = r
+	case *authRequest:
+		g = r.grant()
+	case *oidc.JWTTokenRequest:
+		g = assertionGrant(r)
+	default:
 		return "", time.Time{}, oidc.ErrUnsupportedGrantType()
 	}
 	now := time.Now()
@@ -196,23 +203,32 @@ func (s *storage) ClientCredentials(_ context.Context, clientID, secret string) 
 	return s.authorized(clientID, secret)
 }
 
-// ClientCredentialsTokenRequest is of op.ClientCredentialsStorage. No scope asked
-// for is all the client may have (RFC 6749 section 3.3).
+// ClientCredentialsTokenRequest is of op.ClientCredentialsStorage.
 func (s *storage) ClientCredentialsTokenRequest(_ context.Context, clientID string, scopes []string) (op.TokenRequest, error) {
 	c, err := s.client(clientID)
 	if err != nil {
 		return nil, err
 	}
-	scopes = slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return scope == "" })
-	if len(scopes) == 0 {
-		scopes = c.scopes
+	scopes, err = allowed(scopes, c.scopes)
+	if err != nil {
+		return nil, err
 	}
-	for _, scope := range scopes {
-		if !c.IsScopeAllowed(scope) {
+	return newGrant(TokenSpec{ClientID: clientID, Scopes: scopes}), nil
+}
+
+// allowed are the scopes asked for, which must all be offered; none asked for are
+// all that are offered (RFC 6749 section 3.3).
+func allowed(asked, offered []string) ([]string, error) {
+	asked = slices.DeleteFunc(slices.Clone(asked), func(scope string) bool { return scope == "" })
+	if len(asked) == 0 {
+		return offered, nil
+	}
+	for _, scope := range asked {
+		if !slices.Contains(offered, scope) {
 			return nil, oidc.ErrInvalidScope().WithDescription("scope %s is not for this client", scope)
 		}
 	}
-	return newGrant(TokenSpec{ClientID: clientID, Scopes: scopes}), nil
+	return asked, nil
 }
 
 // RevokeToken is of op.AuthStorage; an unknown token is no error (RFC 7009 section 2.2).
@@ -281,7 +297,7 @@ func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, t
 // GetPrivateClaimsFromRequest puts scope and username into a JWT.
 func (s *storage) GetPrivateClaimsFromRequest(_ context.Context, request op.TokenRequest, _ []string) (map[string]any, error) {
 	claims := map[string]any{"scope": oidc.SpaceDelimitedArray(request.GetScopes()).String()}
-	if g := grantOf(request); g != nil && g.username != "" {
+	if g, ok := request.(*grant); ok && g.username != "" {
 		claims["preferred_username"] = g.username
 	}
 	return claims, nil
