@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,7 +210,7 @@ func TestAProviderThatIsAwayForAWhile(t *testing.T) {
 	})
 	for r := range w.audited() {
 		if strings.Contains(r.GetDetail(), "ago: it is away") {
-			if r.GetDecision() != "allow" || r.GetReason() != "allowed" {
+			if r.GetDecision() != "allow" || r.GetReason() != "allowed_stale" {
 				t.Errorf("%v", r)
 			}
 			break
@@ -224,4 +226,44 @@ func TestAProviderThatIsAwayForAWhile(t *testing.T) {
 		resp, _ := do(t, request(t, http.MethodGet, gw.url+echo, nil, another...))
 		return resp.StatusCode == http.StatusServiceUnavailable
 	})
+}
+
+// TestOneQuestionOfEachIntrospectionService: 500 equal misses at two gateways and two introspection services ask the provider
+// once for each of the two at most.
+func TestOneQuestionOfEachIntrospectionService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.startIntrospection() // a second one
+	seq := w.commit(w.site()...)
+	gateways := []*running{w.gateway(""), w.gateway("")}
+	for _, gw := range gateways {
+		gw.reached(t, seq)
+	}
+	for _, token := range []string{w.token(), "nobodys"} {
+		w.lab.Provider.SetFault(lab.Slow(300 * time.Millisecond)) // so that all come before the answer
+		before := w.lab.Provider.Introspections()
+		var calls sync.WaitGroup
+		var good, refused atomic.Int64
+		start := make(chan struct{})
+		for i := range 500 {
+			calls.Go(func() {
+				<-start
+				resp, _ := do(t, request(t, http.MethodGet, gateways[i%2].url+echo, nil, "Authorization", "Bearer "+token))
+				switch resp.StatusCode {
+				case http.StatusOK:
+					good.Add(1)
+				case http.StatusUnauthorized:
+					refused.Add(1)
+				}
+			})
+		}
+		close(start)
+		calls.Wait()
+		if good.Load()+refused.Load() != 500 || good.Load() > 0 && refused.Load() > 0 || (good.Load() == 500) != (token != "nobodys") {
+			t.Errorf("%d good, %d refused", good.Load(), refused.Load())
+		}
+		if asked := w.lab.Provider.Introspections() - before; asked > 2 || asked == 0 {
+			t.Errorf("the provider was asked %d times", asked)
+		}
+	}
 }

@@ -48,6 +48,8 @@ const (
 	timedOut         reason = "upstream_timeout"
 	bodyMalformed    reason = "body_malformed"
 	allowed          reason = "allowed"
+	// allowedStale: by the last word of a provider that is away.
+	allowedStale reason = "allowed_stale"
 	// clientLeft: nobody waited for the answer; it is in the audit trail only.
 	clientLeft reason = "client_gone"
 	// noConfiguration and staleConfiguration: this gateway was never told what to do, or not for too long.

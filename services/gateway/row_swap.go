@@ -9,7 +9,11 @@ func swapAndForwardAs(c *call) answer {
 	case c.cred.kind == kindLink: // the signature binds the URL
 		return answer{kind: pass, reason: link}
 	case c.account != nil:
-		return answer{kind: asAccount, reason: allowed, detail: c.lastWord}
+		reason := allowed
+		if c.lastWord != "" {
+			reason = allowedStale
+		}
+		return answer{kind: asAccount, reason: reason, detail: c.lastWord}
 	default:
 		return answer{kind: asThemself, reason: allowed}
 	}

@@ -19,6 +19,7 @@ type asker struct {
 	keys     *keyer
 	answers  *answers
 	flights  flights[*answer]
+	debts    debts
 	log      *slog.Logger
 	tracer   trace.Tracer
 	counters *counters
@@ -44,6 +45,9 @@ func (a *asker) ask(ctx context.Context, p *provider, token string) (*answer, er
 	if err != nil && away(err) {
 		if last := a.answers.stale(k, p, time.Now()); last != nil {
 			a.counters.stale.WithLabelValues(p.ask.site, p.ask.provider).Inc()
+			if !a.debts.owe(k, p, token, last) {
+				a.counters.rechecked.WithLabelValues(p.ask.site, p.ask.provider, "too_many").Inc()
+			}
 			return last, nil
 		}
 	}

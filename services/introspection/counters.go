@@ -14,6 +14,8 @@ type counters struct {
 	products *prometheus.CounterVec
 	groups   *prometheus.CounterVec
 	stale    *prometheus.CounterVec
+	// rechecked are tokens that were let in by a last word, once the provider was back.
+	rechecked *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	hit      map[string]prometheus.Counter // by question
 	miss     map[string]prometheus.Counter
@@ -30,6 +32,9 @@ func newCounters() *counters {
 		stale: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_stale_answers_total", Help: "Answers older than max_ttl, given because the provider is away (cache.stale_for).",
 		}, []string{"site", "provider"}),
+		rechecked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_introspection_stale_rechecked_total", Help: "Tokens that were let in while their provider was away, by what it said once it was back (good, not_good); too_many: not remembered.",
+		}, []string{"site", "provider", "result"}),
 		products: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_introspection_product_calls_total", Help: "Who-am-I questions to products, by what became of them.",
 		}, []string{"site", "result"}),
@@ -81,7 +86,7 @@ func (c *counters) askedDirectory(s *source, result string, took time.Duration) 
 // register registers all metrics, and those of the providers keep has; the returned function takes them back,
 // so that a service can start again in the same process.
 func (c *counters) register(in prometheus.Registerer, keep *keeper) (func(), error) {
-	all := []prometheus.Collector{c.lookups, c.calls, c.stale, c.products, c.groups, c.seconds, newProviderGauges(keep)}
+	all := []prometheus.Collector{c.lookups, c.calls, c.stale, c.rechecked, c.products, c.groups, c.seconds, newProviderGauges(keep)}
 	var done []prometheus.Collector
 	back := func() {
 		for _, m := range done {

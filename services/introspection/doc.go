@@ -32,7 +32,8 @@
 //	provider hangs, 5xx           unavailable; counts for the breaker                         TestWhatAProviderMayDoWrong
 //	  five tokens so in 10 s      left alone for 2 s to 30 s: unavailable at once, the        TestABreakerOpensClosesAndLeavesTheCacheAlone
 //	                              cache still answers; then one call tries
-//	  and cache.stale_for is set  its last word on a token for so much longer, and it says so TestTheLastWordOfAProviderThatIsAway
+//	  and cache.stale_for is set  its last word on a token for so much longer, and it says so;  TestTheLastWordOfAProviderThatIsAway
+//	                              once it is back it is asked about those tokens (debts.go)
 //	provider says 401, 403        unavailable: our client is wrong, not the token             TestWhatAProviderMayDoWrong
 //	provider says nonsense        (other status, redirect, no JSON, no active, too large,     TestWhatAProviderMayDoWrong
 //	                              compressed) unavailable for that token only

@@ -52,6 +52,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	defer end()
 	loops.Go(func() { keep.follower.Run(work) })
 	loops.Go(func() { keep.run(work) })
+	loops.Go(func() { answer.tokens.asker.collect(work, keep, s.StaleRecheck) })
 	if _, err := keep.follower.AtLeast(ctx, 0); err != nil {
 		return nil //nolint:nilerr // ended before it knew anything; until then questions go to instances that do
 	}

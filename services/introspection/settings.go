@@ -56,6 +56,8 @@ type Settings struct {
 	KeysRefresh     time.Duration `env:"KEYS_REFRESH"`     // default 5 min
 	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE"`     // default 1 h
 	KeysPause       time.Duration `env:"KEYS_PAUSE"`       // default 10 s
+	// StaleRecheck is how often a provider that was away is asked about the tokens that were let in meanwhile.
+	StaleRecheck time.Duration `env:"STALE_RECHECK"` // default 5 s
 	// NodeRest is how long a node that failed is asked last.
 	NodeRest time.Duration `env:"NODE_REST"` // default 5 s
 
@@ -88,6 +90,7 @@ func (s Settings) withDefaults() Settings {
 	s.KeysRefresh = cmp.Or(s.KeysRefresh, 5*time.Minute)
 	s.KeysMaxAge = cmp.Or(s.KeysMaxAge, time.Hour)
 	s.KeysPause = cmp.Or(s.KeysPause, 10*time.Second)
+	s.StaleRecheck = cmp.Or(s.StaleRecheck, 5*time.Second)
 	s.NodeRest = cmp.Or(s.NodeRest, 5*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, time.Second)
 	s.LogCheck = cmp.Or(s.LogCheck, time.Second)

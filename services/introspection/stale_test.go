@@ -2,6 +2,7 @@ package introspection_test
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestTheLastWordOfAProviderThatIsAway(t *testing.T) {
 	strict.Cache.StaleFor = 0
 	w.commit(registered("strict", "jira"), trusted("strict", strict))
 	i := w.run(func(s *introspection.Settings) {
-		s.BreakerPause, s.BreakerMaxPause = 50*time.Millisecond, 50*time.Millisecond
+		s.BreakerPause, s.BreakerMaxPause, s.StaleRecheck = 50*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond
 	})
 	ends.Store(time.Now().Unix() + 2) // within staleFor of now, or before
 	said := time.Now()
@@ -62,6 +63,14 @@ func TestTheLastWordOfAProviderThatIsAway(t *testing.T) {
 	testkit.Until(t, "the end of stale_for", func() bool { _, err := w.introspect("jira", "good"); return err != nil })
 	if d := time.Since(said); d < maxTTL+staleFor {
 		t.Errorf("it ended after %v", d)
+	}
+	f.on("good", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{"active": false}) })
+	testkit.Until(t, "nobody's question whether good was good to be asked", func() bool {
+		return i.metric(t, "gatehouse_introspection_stale_rechecked_total", `provider="corp"`, `result="not_good"`) > 0
+	})
+	testkit.Until(t, "the log to name it", func() bool { return strings.Contains(i.logs.String(), "is not good any more") })
+	if strings.Contains(i.logs.String(), "good-and-revoked") {
+		t.Error("a token is in the log")
 	}
 	if n := i.metric(t, "gatehouse_introspection_stale_answers_total", `provider="corp"`); n < 2 {
 		t.Errorf("%v stale answers counted", n)
