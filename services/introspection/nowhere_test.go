@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
@@ -65,11 +67,34 @@ func TestSecretsAreNowhere(t *testing.T) {
 	i := w.run(func(s *introspection.Settings) { s.CallTimeout, s.BreakerFailures = 200*time.Millisecond, 1000 })
 	var told strings.Builder
 	note := func(v any, err error) { _, _ = fmt.Fprintln(&told, v, err) }
+	try := func(c configlog.Provider, token string) { // as trials, and as who gets tokens
+		note(w.tryToken(siteOf(c), nil, token), nil)
+		c.AuthorizationEndpoint, c.TokenEndpoint = "https://provider.example.com/authorize", c.IntrospectionEndpoint
+		note(w.try(siteOf(c), nil, &identityv1.TrialRequest{Question: &identityv1.TrialRequest_Fetch{
+			Fetch: &identityv1.FetchRequest{Site: "jira", Provider: c.ID},
+		}}))
+		note(w.try(siteOf(c), nil, &identityv1.TrialRequest{Question: &identityv1.TrialRequest_Fetch{
+			Fetch: &identityv1.FetchRequest{Site: "jira", Provider: c.ID, ClientId: "another", ClientSecret: "S3CRET-of-another"},
+		}}))
+		w.commit(trusted("jira", c))
+		begun, err := w.authorize("jira", c.ID, "https://jira.example.com/plugins/servlet/restauth/token")
+		if err != nil {
+			note(nil, err)
+			return
+		}
+		at, err := url.Parse(begun.GetUrl())
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(w.exchange(&identityv1.ExchangeRequest{Site: "jira", Flow: begun.GetFlow(), State: at.Query().Get("state"), Code: "S3CRET-code", ConfigSequence: w.at.Seq}))
+	}
 	ask := func() {
 		r, err := w.introspect("jira", "S3CRET-token")
 		note(r, err)
 		r, err = w.introspect("jira", "good-S3CRET-token")
 		note(r, err)
+		try(p, "S3CRET-token")
+		try(p, "good-S3CRET-token")
 	}
 	for _, h := range []http.HandlerFunc{
 		nil, echo(200, "application/json"), echo(200, "text/html"), echo(400, "application/json"), echo(401, "application/json"), echo(500, "application/json"),
@@ -89,6 +114,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	own := func(c configlog.Provider, token string) { // the ways that are not RFC 7662's
 		w.commit(trusted("jira", c))
 		note(w.introspect("jira", token))
+		try(c, token)
 	}
 	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -113,6 +139,13 @@ func TestSecretsAreNowhere(t *testing.T) {
 		note(r, err)
 		r, err = w.password(site, "alice", "S3CRET-password")
 		note(r, err)
+		s := &configlog.Site{ID: site, Product: "jira", Nodes: []configlog.Node{{ID: "n", URL: parrot(t, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")}}}
+		for _, q := range []*identityv1.WhoAmIRequest{
+			{Site: site, Credential: &identityv1.WhoAmIRequest_Pat{Pat: "S3CRET-pat"}},
+			{Site: site, Credential: &identityv1.WhoAmIRequest_Password{Password: &identityv1.Password{Username: "alice", Password: "S3CRET-password"}}},
+		} {
+			note(w.try(s, nil, &identityv1.TrialRequest{Question: &identityv1.TrialRequest_Whoami{Whoami: q}}))
+		}
 	}
 	for _, s := range i.spans.GetSpans() {
 		note(s.Name, fmt.Errorf("%v %v %v", s.Attributes, s.Events, s.Status))

@@ -315,6 +315,7 @@ func TestASecretIsGreppableNowhere(t *testing.T) {
 		jiraSite(d)["upstream"].(map[string]any)["accounts"].(map[string]any)["other"] = map[string]any{"value": needle}
 	})
 	token := r.token()
+	tries(r, needle)
 	last, _ := r.call("/rest/api/2/myself?access_token="+needle+"&os_password="+needle, "Bearer "+token)
 	r.recorded(last.Header.Get("X-Gatehouse-Request-Id"))
 	seen := map[string]string{"log": r.logs.String()}
@@ -355,4 +356,43 @@ func TestASecretIsGreppableNowhere(t *testing.T) {
 			t.Errorf("the access token is in %s", place)
 		}
 	}
+}
+
+// tries has credentials tried that hold a needle, on the configuration, on drafts and as a saved test, and signs in with them.
+func tries(r *running, needle string) {
+	r.t.Helper()
+	draft := r.document()
+	provider := jiraSite(draft)["providers"].([]any)[0].(map[string]any)
+	provider["client_secret"] = map[string]any{"value": needle + "-of-a-draft"}
+	jiraSite(draft)["upstream"].(map[string]any)["accounts"].(map[string]any)["draft"] = map[string]any{"value": needle + "-draft"}
+	for _, attempt := range []map[string]any{
+		{"type": "oauth", "token": needle}, {"type": "pat", "token": needle}, {"type": "api_token", "token": "ght_" + needle},
+		{"type": "basic", "username": "alice", "password": needle}, {"type": "oauth", "token": needle, "document": draft},
+		{"type": "oauth", "fetch": true, "client_id": "ci-bot", "client_secret": needle},
+		{"type": "oauth", "fetch": true, "document": draft},
+		{"type": "none", "path": "/rest/api/2/myself?access_token=" + needle},
+	} {
+		body, err := json.Marshal(attempt)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		resp, text := r.admin(http.MethodPost, "sites/jira/test-token", "", string(body))
+		if resp.StatusCode != http.StatusOK || strings.Contains(text, needle) {
+			r.t.Errorf("%v: %s %s", attempt, resp.Status, text)
+		}
+	}
+	body, err := json.Marshal(func() any {
+		d := r.document()
+		jiraSite(d)["tests"] = []any{map[string]any{"name": "t", "type": "oauth", "credential": map[string]any{"value": needle}, "expect": "deny"}}
+		jiraSite(d)["grant"] = "authorization_code"
+		return d
+	}())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if resp, text := r.admin(http.MethodPut, "config?wait=applied&confirm=grant&force=tests", "*", string(body)); resp.StatusCode != http.StatusOK || strings.Contains(text, needle) {
+		r.t.Errorf("%s %s", resp.Status, text)
+	}
+	r.call("/plugins/servlet/restauth/token?provider=lab", "")
+	r.call("/plugins/servlet/restauth/token?state=x&code="+needle, "")
 }
