@@ -18,6 +18,7 @@ type metadata struct {
 	Introspection string `json:"introspection_endpoint"`
 	Authorization string `json:"authorization_endpoint"`
 	Token         string `json:"token_endpoint"`
+	UserInfo      string `json:"userinfo_endpoint"`
 }
 
 // newMetadata gives the metadata of an issuer, kept for a day at least where the issuer does not answer any more: its keys

@@ -86,6 +86,8 @@ func fixtures() []fixture {
 		{"github", "about another token", 200, swap(github, "{token}", "gho_other", 1), "", false, "", "not about the token"},
 		{"github", "of another app", 200, swap(github, "{client}", "other", 1), "", false, "", "not about the token"},
 		{"github_enterprise", "of a person", 200, github, "{client}, octocat, public_repo user, , 0", true, "", ""},
+		{"gitlab", "of a person", 200, `{"active":true,"scope":"openid api","client_id":"e7c6","token_type":"Bearer","exp":{now+7200},"iat":{now}}`, "e7c6, sidney, openid api, , 7200", true, "", ""},
+		{"gitlab", "of a person, and a broken userinfo", 200, `{"active":true,"scope":"openid broken","client_id":"e7c6","token_type":"Bearer","exp":{now+7200},"iat":{now}}`, "", true, "", "its userinfo is no JSON object"},
 		{"gitlab", "of somebody it does not name", 200, `{"active":true,"scope":"api read_user","client_id":"e7c6","token_type":"Bearer","exp":{now+7200},"iat":{now}}`, "e7c6, , api read_user, , 7200", true, "", ""},
 		{"gitlab", "the 500 its users report", 500, `{}`, "", false, "", "500"},
 		{"cognito", "of a client", 0, cognito, "1example23456789, , jira/read jira/write, , 3600", false, "", ""},
@@ -145,6 +147,17 @@ func TestEveryPresetReadsItsProvider(t *testing.T) {
 			says(f.status, "application/json", fill(f, p, token))(w, nil)
 		}
 		p.introspect = reply
+		p.say("userinfo_endpoint", p.URL+"/userinfo")
+		p.on("/userinfo", func(w http.ResponseWriter, r *http.Request) {
+			switch f := answers[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; {
+			case strings.Contains(f.body, "openid broken"):
+				says(200, "application/json", `[]`)(w, r)
+			case strings.Contains(f.body, "openid"):
+				says(200, "application/json", `{"sub":"7","sub_legacy":"x","name":"Sidney Jones","nickname":"sidney","preferred_username":"sidney","email":"s@example.com","email_verified":true,"groups":["a"]}`)(w, r)
+			default:
+				says(403, "application/json", `{"error":"insufficient_scope"}`)(w, r)
+			}
+		})
 		p.on("/tokeninfo", func(w http.ResponseWriter, r *http.Request) { reply(w, r.FormValue("access_token")) })
 		p.on("/applications/Ov23li"+preset.Kind+"/token", func(w http.ResponseWriter, r *http.Request) {
 			var body struct {

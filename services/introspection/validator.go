@@ -65,6 +65,14 @@ func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, 
 		return nil, &cannot{trouble: troubleURL}
 	}
 	asked := &introspecting{caller: shown, reading: how, endpoint: given(a.url, found, "introspection_endpoint", func(m metadata) string { return m.Introspection })}
+	if preset, _ := presets.Of(a.kind); way == presets.Introspection && preset.UserInfo && a.issuer != "" {
+		return &naming{then: asked, reading: how, endpoint: given("", found, "userinfo_endpoint", func(m metadata) string {
+			if !trusted(m.UserInfo, a.issuer) {
+				return ""
+			}
+			return m.UserInfo
+		})}, nil
+	}
 	if way == presets.Introspection {
 		return asked, nil
 	}

@@ -112,11 +112,13 @@ func google() Preset {
 func gitlab() Preset {
 	return Preset{
 		Kind: "gitlab", Title: "GitLab", Issuer: "https://gitlab.com", Endpoint: "{issuer}/oauth/introspect",
-		Validations: []Validation{Introspection}, CallerAuth: []string{"client_secret_post", "client_secret_basic"}, Audience: "issuer", Issues: Opaque,
-		Reading:    Reading{Client: []string{"client_id"}, Scopes: []string{"scope"}, Names: []string{"username"}, Person: Person{Always: true}},
+		Validations: []Validation{Introspection}, CallerAuth: []string{"client_secret_post", "client_secret_basic"}, Audience: "issuer", Issues: Opaque, UserInfo: true,
+		Reading: Reading{
+			Client: []string{"client_id"}, Scopes: []string{"scope"}, Names: []string{"username", "preferred_username", "nickname"}, Person: Person{Always: true},
+		},
 		Revocation: endsAtOnce,
-		Traps:      "Its tokens are all of users, and introspection does not say of whom.",
-		Source:     "https://docs.gitlab.com/api/oauth2/",
+		Traps:      "Its tokens are all of users, and introspection does not say of whom: userinfo does, of tokens with scope openid. Others name nobody.",
+		Source:     "https://docs.gitlab.com/api/oauth2/, https://docs.gitlab.com/integration/openid_connect_provider/",
 	}
 }
 

@@ -41,6 +41,8 @@ type Preset struct {
 	Validations []Validation
 	// CallerAuth are the ways Gatehouse can show itself to it (RFC 8414 names), the usual one first.
 	CallerAuth []string
+	// UserInfo: what judges its tokens names nobody, so its userinfo is asked too; the document that names it is the issuer's.
+	UserInfo bool
 	// SignIn is where it issues tokens, for those without a discovery document.
 	SignIn SignIn
 	// Audience is what a client assertion (RFC 7523) names as its audience: "issuer" or "endpoint".

@@ -172,7 +172,11 @@ its discovery document (OpenID Connect Discovery, RFC 8414) says where it intros
 		row("Tokens", tokens(&p))
 		row("Client", code(p.Reading.Client))
 		row("Scopes", code(p.Reading.Scopes))
-		row("User", code(p.Reading.Names))
+		user := code(p.Reading.Names)
+		if p.UserInfo {
+			user += ", of the reply or of userinfo"
+		}
+		row("User", user)
 		row("A person's", person(&p))
 		row("Revoked", p.Revocation)
 		row("Mind", p.Traps)

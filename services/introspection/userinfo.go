@@ -1,0 +1,74 @@
+package introspection
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// naming asks a provider's userinfo whose a token is, where what judges tokens there names nobody (OpenID Connect Core §5.3).
+type naming struct {
+	then     validator
+	endpoint endpointURL
+	reading  reading
+}
+
+func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
+	f, at, p := v.then.judge(ctx, q, token)
+	if p != nil || !f.active || !f.person || f.username != "" && (v.reading.usernameClaim == "" || f.mappedUser != "") {
+		return f, at, p
+	}
+	where, p := v.endpoint(ctx, q)
+	if p != nil {
+		return facts{}, at, p
+	}
+	p = q.send(ctx, call{
+		what: "userinfo",
+		make: func(ctx context.Context) (*http.Request, error) {
+			r, err := get(where)(ctx)
+			if err == nil {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			return r, err
+		},
+		mean: func(status int) *problem {
+			if status == http.StatusUnauthorized || status == http.StatusForbidden {
+				return nil // of this token, not of us: it has no scope for it
+			}
+			return statusProblem(status)
+		},
+		read: func(r response) (result, *problem) {
+			if r.status != http.StatusOK {
+				return resultAnswered, nil
+			}
+			m, err := readMembers(r.body, v.reading)
+			var said facts
+			if err == nil {
+				said, err = m.facts(v.reading, nil, r.at)
+			}
+			switch {
+			case err != nil:
+				return "", &problem{result: resultMalformed, text: "its userinfo " + err.Error()}
+			case f.subject != "" && said.subject != "" && f.subject != said.subject:
+				return "", &problem{result: resultMalformed, text: "its userinfo is of somebody else"}
+			}
+			f = withName(f, said)
+			return resultAnswered, nil
+		},
+	})
+	return f, at, p
+}
+
+// withName is what is known of a token, with whom userinfo names.
+func withName(f, said facts) facts {
+	if f.subject == "" {
+		f.subject = said.subject
+	}
+	if f.username == "" {
+		f.username = said.username
+	}
+	if f.mappedUser == "" {
+		f.mappedUser = said.mappedUser
+	}
+	return f
+}
