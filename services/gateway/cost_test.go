@@ -81,7 +81,7 @@ func startNode(b *testing.B) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	body := []byte(`{"name":"svc-api","key":"JIRAUSER10100","emailAddress":"svc-api@example.com","displayName":"Service account","active":true}`)
+	body := []byte(`{"name":"svc-api","key":"JIRAUSER10100","emailAddress":"svc-api@example.com","displayName":"Service account","active":true,"groups":{"size":0,"items":[]}}`)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
