@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -258,6 +261,50 @@ func TestPrivateKey(t *testing.T) {
 		}
 	}
 	i.put(doc("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")).want(http.StatusUnprocessableEntity)
+}
+
+// TestTheKeyOfAProviderIsSealedToIntrospection: RSA, EC and Ed25519 sign client assertions; what signs none is refused.
+func TestTheKeyOfAProviderIsSealedToIntrospection(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	doc := func(private string) string {
+		return fmt.Sprintf(`{"sites":[{"id":"jira","product":"jira","nodes":[{"id":"n1","url":"http://h"}],"providers":[{"id":"p","issuer":"https://h","audience":"a",
+			"caller_auth":"private_key_jwt","client_id":"c","private_key":%s,"private_key_id":"1"}]}]}`, value(private))
+	}
+	ec := func(curve elliptic.Curve) *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded := func(kind string, der []byte, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	pkcs8 := func(key any) string {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		return encoded("PRIVATE KEY", der, err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(ec(elliptic.P384()))
+	for _, private := range []string{pkcs8(ec(elliptic.P256())), pkcs8(edwards), encoded("EC PRIVATE KEY", sec1, err)} {
+		i.put(doc(private)).changed()
+		if got := opens(t, n, i.keys, secret.Introspection, i.site().Providers[0].PrivateKey); got != private {
+			t.Errorf("introspection reads %q", got)
+		}
+	}
+	for _, private := range []string{pkcs8(ec(elliptic.P224())), "a secret", encoded("PUBLIC KEY", []byte("x"), nil)} {
+		if r := i.put(doc(private)); r.status != http.StatusUnprocessableEntity || !strings.Contains(r.body, "providers[0].private_key.value") {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
 }
 
 // TestTheDirectorysAccountIsSealedToBoth who use it, the gateways and introspection; one that was sealed to the gateways

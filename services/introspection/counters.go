@@ -16,9 +16,9 @@ type counters struct {
 	stale    *prometheus.CounterVec
 	// rechecked are tokens that were let in by a last word, once the provider was back.
 	rechecked *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	hit      map[string]prometheus.Counter // by question
-	miss     map[string]prometheus.Counter
+	seconds   *prometheus.HistogramVec
+	hit       map[string]prometheus.Counter // by question
+	miss      map[string]prometheus.Counter
 }
 
 func newCounters() *counters {

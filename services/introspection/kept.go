@@ -2,6 +2,8 @@ package introspection
 
 import (
 	"context"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +74,7 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 	k.under, k.tried = done, now
 	go func() {
 		defer q.flights.life.done()
-		value, p := k.fetch(q.flights.life.ctx, q)
+		value, p := k.fetched(q)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.under, k.failed = nil, p; p == nil {
@@ -81,6 +83,18 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 		close(done)
 	}()
 	return done
+}
+
+// fetched is one fetch. What somebody publishes to crash who reads it is malformed.
+func (k *kept[V]) fetched(q *inquiry) (value V, p *problem) {
+	defer func() {
+		if crash := recover(); crash != nil {
+			q.log.LogAttrs(q.flights.life.ctx, slog.LevelError, "what a provider publishes crashes who reads it",
+				slog.String("site", q.endpoint.site), slog.String("provider", q.endpoint.provider), slog.String("stack", string(debug.Stack())))
+			p = &problem{result: resultMalformed, text: "what it publishes cannot be read"}
+		}
+	}()
+	return k.fetch(q.flights.life.ctx, q)
 }
 
 // wait waits for a try to end, and no longer than one question may take. Only so many may wait: a provider that hangs must not

@@ -366,8 +366,11 @@ func tries(r *running, needle string) {
 	provider["client_secret"] = map[string]any{"value": needle + "-of-a-draft"}
 	jiraSite(draft)["upstream"].(map[string]any)["accounts"].(map[string]any)["draft"] = map[string]any{"value": needle + "-draft"}
 	for _, attempt := range []map[string]any{
-		{"type": "oauth", "token": needle}, {"type": "pat", "token": needle}, {"type": "api_token", "token": "ght_" + needle},
-		{"type": "basic", "username": "alice", "password": needle}, {"type": "oauth", "token": needle, "document": draft},
+		{"type": "oauth", "token": needle},
+		{"type": "pat", "token": needle},
+		{"type": "api_token", "token": "ght_" + needle},
+		{"type": "basic", "username": "alice", "password": needle},
+		{"type": "oauth", "token": needle, "document": draft},
 		{"type": "oauth", "fetch": true, "client_id": "ci-bot", "client_secret": needle},
 		{"type": "oauth", "fetch": true, "document": draft},
 		{"type": "none", "path": "/rest/api/2/myself?access_token=" + needle},

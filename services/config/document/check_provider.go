@@ -30,6 +30,7 @@ func (k *checker) providers(path string, s *configlog.Site) {
 			k.warn(where+".cache.stale_for", "has no effect: nothing is remembered while max_ttl is 0")
 		}
 	}
+	k.alike(path+".providers", s)
 	if len(s.Providers) > 0 && !s.Methods.OAuth {
 		k.warn(path+".providers", "are not used while methods.oauth is off")
 	}
@@ -129,6 +130,23 @@ func (k *checker) shown(path string, p *configlog.Provider, preset presets.Prese
 	}
 	if byKey && p.PrivateKey.IsZero() {
 		k.problem(path+".private_key", "is required to ask this provider: value, ref, env or file")
+	}
+}
+
+// alike warns where the opaque tokens of one provider are shown to another: nothing tells whose they are.
+func (k *checker) alike(path string, s *configlog.Site) {
+	first := -1
+	for i := range s.Providers {
+		p := &s.Providers[i]
+		preset, _ := presets.Of(p.Kind)
+		if preset.Issues&presets.Opaque == 0 || presets.ValidationOf(p).Signed() || p.TokenPrefix != "" || len(preset.Prefixes) > 0 {
+			continue
+		}
+		if first < 0 {
+			first = i
+			continue
+		}
+		k.warn(at(path, i)+".token_prefix", "is empty, as at "+at(path, first)+": opaque tokens of either are shown to both")
 	}
 }
 

@@ -123,3 +123,27 @@ func TestEveryPresetCanBeConfigured(t *testing.T) {
 		}
 	}
 }
+
+// TestProvidersThatAreAlike: where nothing tells whose an opaque token is, it is shown to both.
+func TestProvidersThatAreAlike(t *testing.T) {
+	t.Parallel()
+	provider := func(id, more string) string {
+		return `{"id":"` + id + `","introspection_endpoint":"https://h/` + id + `","client_id":"c","client_secret":{"value":"s"},"audience":"a","service_account":"svc"` + more + `}`
+	}
+	for _, c := range []struct {
+		providers []string
+		warned    string
+	}{
+		{[]string{provider("a", ""), provider("b", "")}, "sites[0].providers[1].token_prefix"},
+		{[]string{provider("a", ""), provider("b", `,"token_prefix":"b_"`)}, ""},
+		{[]string{provider("a", ""), provider("b", `,"validation":"jwt_and_introspection","issuer":"https://h"`)}, ""},
+		{[]string{provider("a", ""), strings.Replace(provider("b", `,"kind":"auth0","issuer":"https://h"`), `"introspection_endpoint":"https://h/b",`, "", 1)}, ""},
+		{[]string{provider("a", "")}, ""},
+	} {
+		_, problems, warnings := judge(`{"sites":[{"id":"a","product":"jira","nodes":[{"id":"n","url":"http://h"}],"upstream":{"accounts":{"svc":{"value":"x"}}},"providers":[`+
+			strings.Join(c.providers, ",")+`]}]}`, JSON)
+		if got := strings.Join(paths(warnings), " "); len(problems) > 0 || got != c.warned {
+			t.Errorf("%v: %v %q, want %q", c.providers, problems, got, c.warned)
+		}
+	}
+}
