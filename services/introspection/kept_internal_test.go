@@ -15,9 +15,7 @@ func TestWhatCrashesWhoReadsItEndsNothing(t *testing.T) {
 	a := &asker{flights: flights[*answer]{life: &life{ctx: t.Context()}}, log: testkit.Logger(t), timeout: time.Second}
 	q := &inquiry{asker: a, endpoint: newEndpoint("jira", &configlog.Provider{ID: "corp"}, Settings{}.withDefaults())}
 	k := &kept[int]{fresh: time.Hour, good: time.Hour, fetch: func(context.Context, *inquiry) (int, *problem) {
-		var keys map[string]int
-		keys["x"] = 1
-		return 1, nil
+		panic("the library's own")
 	}}
 	for range 2 {
 		if _, _, p := k.get(t.Context(), q); p == nil || p.result != resultMalformed {
