@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 func newTestAnswers(t testing.TB, entries int) *answers {
@@ -129,7 +131,7 @@ func TestLargeAnswersCountForMore(t *testing.T) {
 
 func TestACallThatEndedMeanwhileIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	p := &provider{maxTTL: time.Hour, ask: &endpoint{breaker: newTestBreaker(), gate: newGate(1)}}
+	p := &provider{maxTTL: time.Hour, ask: &endpoint{breaker: remote.NewBreaker(Settings{}.withDefaults().Limits), gate: remote.NewGate(1)}}
 	a := &asker{answers: newTestAnswers(t, 100), keys: newKeyer(), counters: newCounters(), flights: flights[*answer]{life: &life{ctx: t.Context()}}} // no client to call with
 	known := &answer{facts: facts{active: true}, at: time.Now()}
 	a.answers.keep(key{1}, p, known, known.at)

@@ -10,6 +10,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // asker asks providers about tokens: from the cache, else once for all who ask the same at the same time.
@@ -57,11 +59,11 @@ func (a *asker) ask(ctx context.Context, p *provider, token string) (*answer, er
 // away tells whether a provider did not answer because it is not there: what it says of other tokens is no reason to doubt
 // what it said of this one.
 func away(err error) bool {
-	var p *problem
+	var p *remote.Problem
 	if !errors.As(err, &p) {
 		return errors.Is(err, context.DeadlineExceeded)
 	}
-	return p.result.reach() == notReached || p.result == resultRefused
+	return p.Result.Reach() == remote.NotReached || p.Result == remote.Refused
 }
 
 // cached gives what is known of a token without asking, or nil.
@@ -100,7 +102,7 @@ func (a *asker) anew(ctx context.Context, p *provider, k key, token string) (*an
 func (a *asker) judged(ctx context.Context, p *provider, k key, token string) (*answer, error) {
 	f, at, problem := p.ask.validator.judge(ctx, &inquiry{asker: a, endpoint: p.ask, key: k}, token)
 	if problem != nil {
-		return nil, fault.Wrap(fault.Unavailable, "provider "+p.id+" gave no answer: "+problem.text, problem)
+		return nil, fault.Wrap(fault.Unavailable, "provider "+p.id+" gave no answer: "+problem.Text, problem)
 	}
 	return &answer{facts: f, at: at}, nil
 }

@@ -143,8 +143,8 @@ func (g *providerGauges) Collect(out chan<- prometheus.Metric) {
 				continue
 			}
 			gauge(g.usable, 1, s.id, p.id)
-			gauge(g.breaker, float64(p.ask.breaker.state(now)), s.id, p.id)
-			gauge(g.inFlight, float64(p.ask.gate.inside()), s.id, p.id)
+			gauge(g.breaker, float64(p.ask.breaker.State(now)), s.id, p.id)
+			gauge(g.inFlight, float64(p.ask.gate.Inside()), s.id, p.id)
 		}
 	}
 }

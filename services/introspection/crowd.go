@@ -9,6 +9,8 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // crowdPage is how many groups Crowd is asked for at once.
@@ -16,14 +18,14 @@ const crowdPage = 1000
 
 // newCrowd makes ready a Crowd, as if it were a product of one node. The site's application is a client of it.
 func newCrowd(c *configlog.Site, r revisions, s Settings) *upstream {
-	u := &upstream{site: c.ID, revision: r.of(sourceCrowd, c.Directory.URL), gate: newGate(s.Concurrency), rest: s.NodeRest}
+	u := &upstream{site: c.ID, revision: r.of(sourceCrowd, c.Directory.URL), gate: remote.NewGate(s.Concurrency), rest: s.NodeRest}
 	u.nodes = []*node{{id: sourceCrowd, base: strings.TrimSuffix(c.Directory.URL, "/")}}
 	return u
 }
 
 // crowdGroups asks Crowd's user management: first whether there is such a user, because of one it does not know it may
 // say that he is in no group; then for all groups, nested ones included.
-func crowdGroups(ctx context.Context, q *query, user string) (standing, []string, *problem) {
+func crowdGroups(ctx context.Context, q *query, user string) (standing, []string, *remote.Problem) {
 	const api = "/rest/usermanagement/1/user"
 	var bean struct {
 		Name   string `json:"name"`
@@ -65,6 +67,6 @@ func crowdGroups(ctx context.Context, q *query, user string) (standing, []string
 }
 
 // notAbout is a reply of the right form that is not about what was asked.
-func notAbout() *problem {
-	return &problem{result: resultMalformed, text: "the reply is not about the user who was asked about"}
+func notAbout() *remote.Problem {
+	return &remote.Problem{Result: remote.Malformed, Text: "the reply is not about the user who was asked about"}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
@@ -32,8 +33,8 @@ type source struct {
 	site, revision string
 	how            lookingUp
 	nodes          *upstream // the product's, or Crowd's one
-	breaker        *breaker
-	notes          notes
+	breaker        *remote.Breaker
+	notes          remote.Notes
 	restsTo        atomic.Int64 // unix nanoseconds: its account was refused, see refused
 	// above are the groups that a group is in, by its name; see ancestors.
 	above *otter.Cache[string, *ancestry]
@@ -50,7 +51,7 @@ type lookingUp struct {
 }
 
 // lookup finds what a directory knows of a user. It gives no groups of one who is not active.
-type lookup func(ctx context.Context, q *query, user string) (standing, []string, *problem)
+type lookup func(ctx context.Context, q *query, user string) (standing, []string, *remote.Problem)
 
 // standing is what a user is to a directory.
 type standing uint8
@@ -85,7 +86,7 @@ func newSource(site, revision string, how lookingUp, nodes *upstream, s Settings
 	if err != nil {
 		panic(err) // by constants alone
 	}
-	return &source{site: site, revision: revision, how: how, nodes: nodes, breaker: newBreaker(s), above: above}
+	return &source{site: site, revision: revision, how: how, nodes: nodes, breaker: remote.NewBreaker(s.Limits), above: above}
 }
 
 // refused notes that the directory does not take our account.
@@ -111,12 +112,12 @@ type query struct {
 
 // get reads a JSON document below the directory's address into a value, and gives its status: 200 or 404. Whatever else
 // a directory answers is a problem, and no word about any user.
-func (q *query) get(ctx context.Context, path string, values url.Values, into any) (status int, _ *problem) {
+func (q *query) get(ctx context.Context, path string, values url.Values, into any) (status int, _ *remote.Problem) {
 	target := path
 	if len(values) > 0 {
 		target += "?" + values.Encode()
 	}
-	problem := q.source.nodes.each(ctx, q.node, func(n *node) (last bool, p *problem) {
+	problem := q.source.nodes.each(ctx, q.node, func(n *node) (last bool, p *remote.Problem) {
 		status, p = q.getFrom(ctx, n, target, into)
 		q.node = n.id
 		return false, p
@@ -124,14 +125,14 @@ func (q *query) get(ctx context.Context, path string, values url.Values, into an
 	return status, problem
 }
 
-func (q *query) getFrom(ctx context.Context, n *node, target string, into any) (int, *problem) {
+func (q *query) getFrom(ctx context.Context, n *node, target string, into any) (int, *remote.Problem) {
 	ctx, cancel := context.WithTimeout(ctx, q.limit)
 	defer cancel()
 	r, err := http.NewRequestWithContext(witness.To(ctx, "directory "+n.id), http.MethodGet, n.base+target, http.NoBody)
 	if err != nil {
-		return 0, &problem{result: resultUnreachable, text: "the directory's address is no URL"}
+		return 0, &remote.Problem{Result: remote.Unreachable, Text: "the directory's address is no URL"}
 	}
-	setCommon(r.Header)
+	remote.SetCommon(r.Header)
 	how := q.source.how
 	if how.bearer {
 		r.Header.Set("Authorization", "Bearer "+how.value)
@@ -140,26 +141,26 @@ func (q *query) getFrom(ctx context.Context, n *node, target string, into any) (
 	}
 	reply, err := q.client.Do(r)
 	if err != nil {
-		return 0, notAnswered(ctx, err)
+		return 0, remote.NotAnswered(ctx, err)
 	}
-	defer finish(reply)
+	defer remote.Finish(reply)
 	text := "it answers " + strconv.Itoa(reply.StatusCode)
 	switch {
 	case reply.StatusCode == http.StatusUnauthorized, reply.StatusCode == http.StatusForbidden:
-		return 0, &problem{result: resultCredentials, text: text + ": it does not take our account, or does not let it see users"}
+		return 0, &remote.Problem{Result: remote.CredentialsRefused, Text: text + ": it does not take our account, or does not let it see users"}
 	case reply.StatusCode >= http.StatusInternalServerError:
-		return 0, &problem{result: resultServerError, text: text}
+		return 0, &remote.Problem{Result: remote.ServerError, Text: text}
 	case reply.StatusCode != http.StatusOK && reply.StatusCode != http.StatusNotFound:
-		return 0, &problem{result: resultStatus, text: text}
+		return 0, &remote.Problem{Result: remote.UnexpectedStatus, Text: text}
 	case how.kind != sourceCrowd && !servedAs(reply.Header, how.account):
-		return 0, &problem{result: resultCredentials, text: "it does not serve us as our account"}
+		return 0, &remote.Problem{Result: remote.CredentialsRefused, Text: "it does not serve us as our account"}
 	}
-	body, p := readReply(ctx, reply) // a 404 that is no JSON is somebody's between
+	body, p := remote.ReadReply(ctx, reply) // a 404 that is no JSON is somebody's between
 	if p != nil {
 		return 0, p
 	}
 	if json.Unmarshal(body, into) != nil {
-		return 0, &problem{result: resultMalformed, text: "the reply is broken JSON"}
+		return 0, &remote.Problem{Result: remote.Malformed, Text: "the reply is broken JSON"}
 	}
 	return reply.StatusCode, nil
 }
@@ -171,7 +172,7 @@ func servedAs(h http.Header, account string) bool {
 
 // ancestors gives the groups a group is in. Groups change less often than who is in them and are shared by many users, so
 // what was said is used for a while; the look that uses it counts as old as it is.
-func (q *query) ancestors(group string, ask func() ([]string, *problem)) ([]string, *problem) {
+func (q *query) ancestors(group string, ask func() ([]string, *remote.Problem)) ([]string, *remote.Problem) {
 	key := names.Fold(group)
 	keep := min(q.maxAge/10, time.Minute)
 	a, ok := q.source.above.GetIfPresent(key)
@@ -256,7 +257,7 @@ type named struct {
 }
 
 // add puts the groups of a list behind others. One without a name is no list that could be trusted.
-func add(all []string, list []named) ([]string, *problem) {
+func add(all []string, list []named) ([]string, *remote.Problem) {
 	for _, g := range list {
 		if g.Name == "" {
 			return nil, noGroups()
@@ -267,8 +268,8 @@ func add(all []string, list []named) ([]string, *problem) {
 }
 
 // noGroups is a reply about the right user, in which the groups are missing, or not as they should be.
-func noGroups() *problem {
-	return &problem{result: resultMalformed, text: "the reply is no list of groups"}
+func noGroups() *remote.Problem {
+	return &remote.Problem{Result: remote.Malformed, Text: "the reply is no list of groups"}
 }
 
 // union gives names folded, each once, in order.

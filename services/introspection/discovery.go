@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // metadata is what counts of a provider's discovery document (OpenID Connect Discovery 1.0 §3, RFC 8414 §2).
@@ -26,26 +28,26 @@ type metadata struct {
 func newMetadata(issuer string, s Settings) *kept[metadata] {
 	return &kept[metadata]{
 		fresh: s.MetadataRefresh, good: 24 * time.Hour, pause: s.KeysPause,
-		fetch: func(ctx context.Context, q *inquiry) (metadata, *problem) { return discover(ctx, q, issuer) },
+		fetch: func(ctx context.Context, q *inquiry) (metadata, *remote.Problem) { return discover(ctx, q, issuer) },
 	}
 }
 
 // discover reads the document of OpenID Connect, or where there is none that of RFC 8414.
-func discover(ctx context.Context, q *inquiry, issuer string) (m metadata, p *problem) {
+func discover(ctx context.Context, q *inquiry, issuer string) (m metadata, p *remote.Problem) {
 	for _, at := range wellKnown(issuer) {
 		missing := false
 		p = q.send(ctx, call{
 			what: "discover", public: true, make: get(at),
-			mean: func(status int) *problem {
+			mean: func(status int) *remote.Problem {
 				missing = status == http.StatusNotFound
 				return publicStatus(status)
 			},
-			read: func(r response) (result, *problem) {
+			read: func(r response) (remote.Result, *remote.Problem) {
 				m = metadata{}
 				if json.Unmarshal(r.body, &m) != nil {
-					return "", &problem{result: resultMalformed, text: "its discovery document is broken JSON"}
+					return "", &remote.Problem{Result: remote.Malformed, Text: "its discovery document is broken JSON"}
 				}
-				return resultAnswered, m.wrong(issuer)
+				return remote.Answered, m.wrong(issuer)
 			},
 		})
 		if !missing {
@@ -68,9 +70,9 @@ func wellKnown(issuer string) []string {
 }
 
 // wrong tells what is wrong with a document: it must be the issuer's own (RFC 8414 §3.3), and not lead to plain http.
-func (m *metadata) wrong(issuer string) *problem {
-	wrong := func(text string) *problem {
-		return &problem{result: resultMalformed, text: "its discovery document " + text}
+func (m *metadata) wrong(issuer string) *remote.Problem {
+	wrong := func(text string) *remote.Problem {
+		return &remote.Problem{Result: remote.Malformed, Text: "its discovery document " + text}
 	}
 	if !presets.SameIssuer(m.Issuer, issuer) {
 		return wrong("is of another issuer")
@@ -97,10 +99,10 @@ func get(at string) request {
 }
 
 // publicStatus tells what is wrong with the status of something that is open to everybody.
-func publicStatus(status int) *problem {
+func publicStatus(status int) *remote.Problem {
 	p := statusProblem(status)
-	if p != nil && p.result == resultCredentials {
-		p = &problem{result: resultStatus, text: "it does not publish its metadata or keys to us"}
+	if p != nil && p.Result == remote.CredentialsRefused {
+		p = &remote.Problem{Result: remote.UnexpectedStatus, Text: "it does not publish its metadata or keys to us"}
 	}
 	return p
 }

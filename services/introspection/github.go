@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // tokenCheck judges tokens of GitHub by "check a token" (REST, apps/oauth-applications): 200 with the user and the scopes,
@@ -17,21 +19,21 @@ type tokenCheck struct {
 	reading  reading
 }
 
-func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
+func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
 	p := q.send(ctx, call{
 		what: "token_check",
 		make: func(ctx context.Context) (*http.Request, error) { return v.request(ctx, token) },
-		mean: func(status int) *problem {
+		mean: func(status int) *remote.Problem {
 			if status == http.StatusNotFound {
 				return nil
 			}
 			return statusProblem(status)
 		},
-		read: func(r response) (result, *problem) {
-			var p *problem
+		read: func(r response) (remote.Result, *remote.Problem) {
+			var p *remote.Problem
 			if at = r.at; r.status == http.StatusNotFound {
 				f, p = no("inactive"), notGitHub(r.body)
-				return resultInactive, p
+				return remote.Inactive, p
 			}
 			if f, p = v.read(r, token); p != nil {
 				return "", p
@@ -44,13 +46,13 @@ func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f fac
 
 // notGitHub tells whether a 404 is somebody else's than GitHub's own, which names its documentation: a wrong path must not
 // make every token inactive.
-func notGitHub(body []byte) *problem {
+func notGitHub(body []byte) *remote.Problem {
 	var said struct {
 		Message       string `json:"message"`
 		Documentation string `json:"documentation_url"`
 	}
 	if json.Unmarshal(body, &said) != nil || said.Message == "" || said.Documentation == "" {
-		return &problem{result: resultStatus, text: "it answers 404, and not as GitHub does of a token"}
+		return &remote.Problem{Result: remote.UnexpectedStatus, Text: "it answers 404, and not as GitHub does of a token"}
 	}
 	return nil
 }
@@ -69,8 +71,8 @@ func (v *tokenCheck) request(ctx context.Context, token string) (*http.Request, 
 }
 
 // read brings a reply into the form of RFC 7662.
-func (v *tokenCheck) read(r response, token string) (facts, *problem) {
-	malformed := &problem{result: resultMalformed, text: "the reply is not about the token that was asked about"}
+func (v *tokenCheck) read(r response, token string) (facts, *remote.Problem) {
+	malformed := &remote.Problem{Result: remote.Malformed, Text: "the reply is not about the token that was asked about"}
 	var said struct {
 		Token string `json:"token"`
 		App   struct {
@@ -101,7 +103,7 @@ func (v *tokenCheck) read(r response, token string) (facts, *problem) {
 	}
 	f, err := parseReply(body, v.reading, r.at)
 	if err != nil {
-		return facts{}, &problem{result: resultMalformed, text: "the reply " + err.Error()}
+		return facts{}, &remote.Problem{Result: remote.Malformed, Text: "the reply " + err.Error()}
 	}
 	return f, nil
 }

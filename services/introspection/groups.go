@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // membership is what a directory said of a user, and when. It is shared by all who ask: nobody changes it, but for renewal.
@@ -162,35 +164,35 @@ func (m *memberships) admitted(ctx context.Context, d *directory, user string, k
 		return nil, fault.New(fault.Unavailable, "the directory refused our account lately, which is not shown again for a while")
 	}
 	resting := fault.New(fault.Unavailable, "the directory did not answer lately and is left alone for a while")
-	if s.breaker.refuses(now) {
+	if s.breaker.Refuses(now) {
 		m.counters.askedDirectory(s, "refused_by_breaker", 0)
 		return nil, resting
 	}
-	if err := s.nodes.gate.enter(ctx); err != nil {
+	if err := s.nodes.gate.Enter(ctx); err != nil {
 		m.counters.askedDirectory(s, "refused_by_limit", 0)
 		return nil, fault.Wrap(fault.Unavailable, "the directory is asked too much at once", err)
 	}
-	defer s.nodes.gate.leave()
-	ok, probe := s.breaker.admit(time.Now())
+	defer s.nodes.gate.Leave()
+	ok, probe := s.breaker.Admit(time.Now())
 	if !ok {
 		m.counters.askedDirectory(s, "refused_by_breaker", 0)
 		return nil, resting
 	}
-	r := unknown
-	defer func() { s.breaker.settle(k, r, probe, time.Now()) }()
+	r := remote.Unknown
+	defer func() { s.breaker.Settle(k, r, probe, time.Now()) }()
 	found, became, problem := m.look(ctx, d, user)
-	r = became.reach()
+	r = became.Reach()
 	if problem != nil {
-		if became == resultCredentials {
+		if became == remote.CredentialsRefused {
 			s.refused(time.Now())
 		}
-		return nil, fault.Wrap(fault.Unavailable, "the directory gave no answer: "+problem.text, problem)
+		return nil, fault.Wrap(fault.Unavailable, "the directory gave no answer: "+problem.Text, problem)
 	}
 	return found, nil
 }
 
 // look is one look into a directory, with its span, its metrics and its line in the log.
-func (m *memberships) look(ctx context.Context, d *directory, user string) (*membership, result, *problem) {
+func (m *memberships) look(ctx context.Context, d *directory, user string) (*membership, remote.Result, *remote.Problem) {
 	s := d.ask
 	ctx, span := m.tracer.Start(ctx, "groups at directory", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.String("site", s.site)))
 	defer span.End()
@@ -198,20 +200,20 @@ func (m *memberships) look(ctx context.Context, d *directory, user string) (*mem
 	q := &query{client: m.client, limit: m.timeout, source: s, maxAge: d.maxAge, at: began}
 	standing, groups, problem := s.how.groups(ctx, q, user)
 	if problem == nil && len(groups) > maxGroups {
-		problem = oversized()
+		problem = remote.TooLarge()
 	}
-	became := resultActive
+	became := remote.Active
 	switch {
 	case problem != nil:
-		became = problem.result
+		became = problem.Result
 	case standing != standingActive:
-		became = resultInactive
+		became = remote.Inactive
 	}
 	m.counters.askedDirectory(s, string(became), time.Since(began))
 	span.SetAttributes(attribute.String("result", string(became)))
 	m.note(ctx, s, became, problem)
 	if problem != nil {
-		span.SetStatus(codes.Error, problem.text)
+		span.SetStatus(codes.Error, problem.Text)
 		return nil, became, problem
 	}
 	return &membership{standing: standing, groups: groups, at: q.at}, became, nil
@@ -220,8 +222,8 @@ func (m *memberships) look(ctx context.Context, d *directory, user string) (*mem
 // maxGroups bounds what is kept of one user.
 const maxGroups = 10_000
 
-func (m *memberships) note(ctx context.Context, s *source, r result, p *problem) {
-	worth, healed := s.notes.worth(r, time.Now())
+func (m *memberships) note(ctx context.Context, s *source, r remote.Result, p *remote.Problem) {
+	worth, healed := s.notes.Worth(r, time.Now())
 	if !worth {
 		return
 	}
@@ -230,5 +232,5 @@ func (m *memberships) note(ctx context.Context, s *source, r result, p *problem)
 		m.log.LogAttrs(ctx, slog.LevelInfo, "directory answers again", attrs...)
 		return
 	}
-	m.log.LogAttrs(ctx, slog.LevelWarn, "directory gave no answer", append(attrs, slog.String("problem", p.text))...)
+	m.log.LogAttrs(ctx, slog.LevelWarn, "directory gave no answer", append(attrs, slog.String("problem", p.Text))...)
 }

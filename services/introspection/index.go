@@ -6,6 +6,8 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // index is a Snapshot made ready for asking: frozen, but for what lives in its endpoints and upstreams.
@@ -42,17 +44,17 @@ type endpoint struct {
 	revision       string
 	how            asking
 	validator      validator
-	breaker        *breaker
+	breaker        *remote.Breaker
 	metadata       *kept[metadata]
-	published      *breaker // of metadata and keys
-	gate           *gate
-	notes          notes
+	published      *remote.Breaker // of metadata and keys
+	gate           *remote.Gate
+	notes          remote.Notes
 }
 
 func newEndpoint(siteID string, p *configlog.Provider, s Settings) *endpoint {
 	return &endpoint{
 		site: siteID, provider: p.ID, metadata: newMetadata(p.Issuer, s),
-		breaker: newBreaker(s), published: newBreaker(s), gate: newGate(s.Concurrency),
+		breaker: remote.NewBreaker(s.Limits), published: remote.NewBreaker(s.Limits), gate: remote.NewGate(s.Concurrency),
 	}
 }
 

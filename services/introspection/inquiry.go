@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
@@ -37,13 +38,13 @@ type call struct {
 	public bool
 	make   request
 	// mean tells what is wrong with a status; nil: 200 is wanted.
-	mean func(status int) *problem
+	mean func(status int) *remote.Problem
 	// read reads the reply.
-	read func(response) (result, *problem)
+	read func(response) (remote.Result, *remote.Problem)
 }
 
 // send asks the provider, unless the breaker or the gate forbids it.
-func (q *inquiry) send(ctx context.Context, c call) *problem {
+func (q *inquiry) send(ctx context.Context, c call) *remote.Problem {
 	e := q.endpoint
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
@@ -51,32 +52,32 @@ func (q *inquiry) send(ctx context.Context, c call) *problem {
 	if c.public {
 		breaker = e.published
 	}
-	if breaker.refuses(time.Now()) {
+	if breaker.Refuses(time.Now()) {
 		q.counters.called(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
-	if err := e.gate.enter(ctx); err != nil {
+	if err := e.gate.Enter(ctx); err != nil {
 		q.counters.called(e, c.what, "refused_by_limit", 0)
-		return &problem{result: resultRefused, text: "it is asked too much at once"}
+		return &remote.Problem{Result: remote.Refused, Text: "it is asked too much at once"}
 	}
-	defer e.gate.leave()
-	ok, probe := breaker.admit(time.Now())
+	defer e.gate.Leave()
+	ok, probe := breaker.Admit(time.Now())
 	if !ok {
 		q.counters.called(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
-	r := unknown
-	defer func() { breaker.settle(q.key, r, probe, time.Now()) }()
+	r := remote.Unknown
+	defer func() { breaker.Settle(q.key, r, probe, time.Now()) }()
 	ctx, span := q.tracer.Start(ctx, c.what+" at provider", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String("site", e.site), attribute.String("provider", e.provider)))
 	defer span.End()
 	began := time.Now()
 	became, p := q.exchange(ctx, c)
 	if p != nil {
-		became = p.result
-		span.SetStatus(codes.Error, p.text)
+		became = p.Result
+		span.SetStatus(codes.Error, p.Text)
 	}
-	r = became.reach()
+	r = became.Reach()
 	q.counters.called(e, c.what, string(became), time.Since(began))
 	span.SetAttributes(attribute.String("result", string(became)))
 	q.note(ctx, e, became, p)
@@ -84,23 +85,23 @@ func (q *inquiry) send(ctx context.Context, c call) *problem {
 }
 
 // resting is a provider that did not answer lately.
-func resting() *problem {
-	return &problem{result: resultRefused, text: "it did not answer lately and is left alone for a while"}
+func resting() *remote.Problem {
+	return &remote.Problem{Result: remote.Refused, Text: "it did not answer lately and is left alone for a while"}
 }
 
 // exchange is the HTTP call itself.
-func (q *inquiry) exchange(ctx context.Context, c call) (result, *problem) {
+func (q *inquiry) exchange(ctx context.Context, c call) (remote.Result, *remote.Problem) {
 	r, err := c.make(witness.To(ctx, "provider "+q.endpoint.provider))
 	if err != nil {
-		return "", &problem{result: resultUnreachable, text: "its endpoint is no URL, or our key does not sign"}
+		return "", &remote.Problem{Result: remote.Unreachable, Text: "its endpoint is no URL, or our key does not sign"}
 	}
-	setCommon(r.Header)
+	remote.SetCommon(r.Header)
 	answer, err := q.client.Do(r)
 	out := response{at: time.Now()}
 	if err != nil {
-		return "", notAnswered(ctx, err)
+		return "", remote.NotAnswered(ctx, err)
 	}
-	defer finish(answer)
+	defer remote.Finish(answer)
 	out.status = answer.StatusCode
 	mean := c.mean
 	if mean == nil {
@@ -109,16 +110,16 @@ func (q *inquiry) exchange(ctx context.Context, c call) (result, *problem) {
 	if p := mean(out.status); p != nil {
 		return "", p
 	}
-	var p *problem
-	if out.body, p = readReply(ctx, answer); p != nil {
+	var p *remote.Problem
+	if out.body, p = remote.ReadReply(ctx, answer); p != nil {
 		return "", p
 	}
 	return c.read(out)
 }
 
 // note logs how it goes with a provider, when that is worth a line.
-func (q *inquiry) note(ctx context.Context, e *endpoint, r result, p *problem) {
-	worth, healed := e.notes.worth(r, time.Now())
+func (q *inquiry) note(ctx context.Context, e *endpoint, r remote.Result, p *remote.Problem) {
+	worth, healed := e.notes.Worth(r, time.Now())
 	if !worth {
 		return
 	}
@@ -127,5 +128,5 @@ func (q *inquiry) note(ctx context.Context, e *endpoint, r result, p *problem) {
 		q.log.LogAttrs(ctx, slog.LevelInfo, "provider answers again", attrs...)
 		return
 	}
-	q.log.LogAttrs(ctx, slog.LevelWarn, "provider gave no answer", append(attrs, slog.String("problem", p.text))...)
+	q.log.LogAttrs(ctx, slog.LevelWarn, "provider gave no answer", append(attrs, slog.String("problem", p.Text))...)
 }

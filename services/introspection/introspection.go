@@ -19,6 +19,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // Run answers whose credentials are until ctx ends, and returns when what was under way is answered.
@@ -130,7 +132,7 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 	}
 	a := &answering{
 		config: keep, flows: keep.flows, settings: s, host: host, counters: newCounters(), life: &life{ctx: work},
-		clients: clients{kept: newClient(s, roots, true), once: newClient(s, roots, false)},
+		clients: clients{kept: remote.NewClient(s.Limits, roots, true), once: remote.NewClient(s.Limits, roots, false)},
 	}
 	return a, a.remember()
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
@@ -96,7 +97,7 @@ func (c *client) at(ctx context.Context) (oauth2.Endpoint, error) {
 	m, _, problem := c.inquiry.endpoint.metadata.get(ctx, c.inquiry)
 	switch {
 	case problem != nil:
-		return e, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+problem.text, problem)
+		return e, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+problem.Text, problem)
 	case !trusted(m.Authorization, p.Issuer), !trusted(m.Token, p.Issuer):
 		return e, fault.New(fault.Unavailable, "provider "+p.ID+": its discovery document names an endpoint that is no https URL")
 	}
@@ -156,10 +157,10 @@ func (c *client) issued(ctx context.Context, by func(context.Context) (*oauth2.T
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	gate := c.inquiry.endpoint.gate
-	if err := gate.enter(ctx); err != nil {
+	if err := gate.Enter(ctx); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+" is asked too much at once", err)
 	}
-	defer gate.leave()
+	defer gate.Leave()
 	began := time.Now()
 	token, err := by(context.WithValue(witness.To(ctx, "provider "+c.provider.ID), oauth2.HTTPClient, c.http))
 	if err == nil && !tokenShaped(token.AccessToken) {
@@ -177,21 +178,21 @@ func (c *client) issued(ctx context.Context, by func(context.Context) (*oauth2.T
 var errNoToken = errors.New("no token")
 
 // becameOf is a token request as metrics name it.
-func becameOf(err error) result {
+func becameOf(err error) remote.Result {
 	var refused *oauth2.RetrieveError
 	switch {
 	case err == nil:
-		return resultAnswered
+		return remote.Answered
 	case errors.As(err, &refused) && refused.Response != nil && refused.Response.StatusCode >= http.StatusInternalServerError:
-		return resultServerError
+		return remote.ServerError
 	case errors.As(err, &refused):
-		return resultStatus
+		return remote.UnexpectedStatus
 	case errors.Is(err, context.DeadlineExceeded):
-		return resultTimeout
+		return remote.Timeout
 	case errors.As(err, new(*url.Error)):
-		return resultUnreachable
+		return remote.Unreachable
 	default:
-		return resultMalformed
+		return remote.Malformed
 	}
 }
 
@@ -206,7 +207,7 @@ func notIssued(ctx context.Context, err error) string {
 		}
 		return text
 	case errors.As(err, new(*url.Error)), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return notAnswered(ctx, err).text
+		return remote.NotAnswered(ctx, err).Text
 	default:
 		return "its reply is no token (RFC 6749 §5.1)"
 	}

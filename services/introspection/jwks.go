@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // keySet is the keys of a provider that may sign tokens, by key id; "" are those without one.
@@ -33,14 +35,14 @@ func algorithms() []jose.SignatureAlgorithm {
 func newKeys(where endpointURL, s Settings) *kept[keySet] {
 	return &kept[keySet]{
 		fresh: s.KeysRefresh, good: s.KeysMaxAge, pause: s.KeysPause,
-		fetch: func(ctx context.Context, q *inquiry) (set keySet, p *problem) {
+		fetch: func(ctx context.Context, q *inquiry) (set keySet, p *remote.Problem) {
 			at, p := where(ctx, q)
 			if p != nil {
 				return nil, p
 			}
-			p = q.send(ctx, call{what: "keys", public: true, make: get(at), mean: publicStatus, read: func(r response) (_ result, p *problem) {
+			p = q.send(ctx, call{what: "keys", public: true, make: get(at), mean: publicStatus, read: func(r response) (_ remote.Result, p *remote.Problem) {
 				set, p = readKeys(r.body)
-				return resultAnswered, p
+				return remote.Answered, p
 			}})
 			return set, p
 		},
@@ -49,9 +51,9 @@ func newKeys(where endpointURL, s Settings) *kept[keySet] {
 
 // readKeys reads a JWK set (RFC 7517 §5). Keys of a kind or for a use that signs no token are passed over, as is one that
 // cannot be read: the set of a provider that adds a new kind of key stays good.
-func readKeys(body []byte) (keySet, *problem) {
-	wrong := func(text string) (keySet, *problem) {
-		return nil, &problem{result: resultMalformed, text: "its key set " + text}
+func readKeys(body []byte) (keySet, *remote.Problem) {
+	wrong := func(text string) (keySet, *remote.Problem) {
+		return nil, &remote.Problem{Result: remote.Malformed, Text: "its key set " + text}
 	}
 	var raw struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -9,6 +9,8 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // verifying judges signed tokens by the provider's keys (RFC 7519, RFC 9068). Nobody is asked but for the keys.
@@ -18,14 +20,14 @@ type verifying struct {
 	reading reading
 }
 
-func (v *verifying) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
+func (v *verifying) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
 	return v.verify(ctx, q, token)
 }
 
 // verify gives what a token says of itself when the provider has signed it. Every other token is inactive, and the detail says
 // why; whether it has ended is judged by who uses the facts. at is now, or of a token that no known key has signed when the keys
 // were fetched: that is how old the word is.
-func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ facts, at time.Time, _ *problem) {
+func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ facts, at time.Time, _ *remote.Problem) {
 	now := time.Now()
 	signed, err := jose.ParseSignedCompact(token, algorithms())
 	if err != nil || len(signed.Signatures) != 1 || !canonical(token) {
@@ -67,7 +69,7 @@ func canonical(token string) bool {
 
 // payload gives what was signed; nil when no key of the provider has signed it, and why. The keys are fetched again then, at
 // most once in a while, so that invented key ids and signatures cannot make us ask; at is when that was.
-func (v *verifying) payload(ctx context.Context, q *inquiry, signed *jose.JSONWebSignature) (_ []byte, why string, at time.Time, _ *problem) {
+func (v *verifying) payload(ctx context.Context, q *inquiry, signed *jose.JSONWebSignature) (_ []byte, why string, at time.Time, _ *remote.Problem) {
 	set, at, p := v.keys.get(ctx, q)
 	if p != nil {
 		return nil, "", at, p
@@ -78,7 +80,7 @@ func (v *verifying) payload(ctx context.Context, q *inquiry, signed *jose.JSONWe
 	}
 	set, at, p = v.keys.anew(ctx, q)
 	if p != nil {
-		return nil, "", at, &problem{result: resultKeys, text: "the key that signed is not known here, and its keys cannot be fetched: " + p.text}
+		return nil, "", at, &remote.Problem{Result: remote.KeysAway, Text: "the key that signed is not known here, and its keys cannot be fetched: " + p.Text}
 	}
 	payload, why = set.verify(signed)
 	return payload, why, at, nil
@@ -118,7 +120,7 @@ type verifyingFirst struct {
 	then  validator
 }
 
-func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
+func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
 	said, at, p := v.first.verify(ctx, q, token)
 	if p != nil || !said.active {
 		return said, at, p
@@ -128,7 +130,7 @@ func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (f
 		return f, at, p
 	}
 	if f.clientID != "" && f.clientID != said.clientID || f.subject != "" && said.subject != "" && f.subject != said.subject {
-		return facts{}, at, &problem{result: resultMalformed, text: "what it says of the token is not what it has signed"}
+		return facts{}, at, &remote.Problem{Result: remote.Malformed, Text: "what it says of the token is not what it has signed"}
 	}
 	return both(f, said), at, nil
 }

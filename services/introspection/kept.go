@@ -7,13 +7,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // kept is something a provider publishes, its metadata or its keys. It is fetched when it is first needed; once it is older
 // than fresh again, behind the back of who needs it; and it is not used any more once it is older than good. However many
 // ask, it is fetched once at a time, and after a try not again for pause.
 type kept[V any] struct {
-	fetch              func(context.Context, *inquiry) (V, *problem)
+	fetch              func(context.Context, *inquiry) (V, *remote.Problem)
 	fresh, good, pause time.Duration
 
 	waiting atomic.Int64
@@ -22,12 +24,12 @@ type kept[V any] struct {
 	value  V
 	at     time.Time // fetched; zero: never
 	tried  time.Time
-	failed *problem      // by the last try; nil: it did not fail
-	under  chan struct{} // closed when the try that is under way ends; nil: none is
+	failed *remote.Problem // by the last try; nil: it did not fail
+	under  chan struct{}   // closed when the try that is under way ends; nil: none is
 }
 
 // get gives what is published, and when it was fetched.
-func (k *kept[V]) get(ctx context.Context, q *inquiry) (V, time.Time, *problem) {
+func (k *kept[V]) get(ctx context.Context, q *inquiry) (V, time.Time, *remote.Problem) {
 	now := time.Now()
 	k.mu.Lock()
 	age := now.Sub(k.at)
@@ -50,7 +52,7 @@ func (k *kept[V]) get(ctx context.Context, q *inquiry) (V, time.Time, *problem) 
 
 // anew gives what is published now, for who misses something in what is kept: it is fetched again, unless that was tried
 // just before.
-func (k *kept[V]) anew(ctx context.Context, q *inquiry) (value V, at time.Time, _ *problem) {
+func (k *kept[V]) anew(ctx context.Context, q *inquiry) (value V, at time.Time, _ *remote.Problem) {
 	k.mu.Lock()
 	wait := k.start(q, time.Now())
 	k.mu.Unlock()
@@ -86,12 +88,12 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 }
 
 // fetched is one fetch. What somebody publishes to crash who reads it is malformed.
-func (k *kept[V]) fetched(q *inquiry) (value V, p *problem) {
+func (k *kept[V]) fetched(q *inquiry) (value V, p *remote.Problem) {
 	defer func() {
 		if crash := recover(); crash != nil {
 			q.log.LogAttrs(q.flights.life.ctx, slog.LevelError, "what a provider publishes crashes who reads it",
 				slog.String("site", q.endpoint.site), slog.String("provider", q.endpoint.provider), slog.String("stack", string(debug.Stack())))
-			p = &problem{result: resultMalformed, text: "what it publishes cannot be read"}
+			p = &remote.Problem{Result: remote.Malformed, Text: "what it publishes cannot be read"}
 		}
 	}()
 	return k.fetch(q.flights.life.ctx, q)
@@ -99,13 +101,13 @@ func (k *kept[V]) fetched(q *inquiry) (value V, p *problem) {
 
 // wait waits for a try to end, and no longer than one question may take. Only so many may wait: a provider that hangs must not
 // hold every worker of the service.
-func (k *kept[V]) wait(ctx context.Context, q *inquiry, done <-chan struct{}) *problem {
+func (k *kept[V]) wait(ctx context.Context, q *inquiry, done <-chan struct{}) *remote.Problem {
 	if done == nil {
 		return nil
 	}
 	defer k.waiting.Add(-1)
-	if k.waiting.Add(1) > int64(4*cap(q.endpoint.gate.slots)) {
-		return &problem{result: resultRefused, text: "too many wait for what it publishes already"}
+	if k.waiting.Add(1) > int64(4*q.endpoint.gate.Size()) {
+		return &remote.Problem{Result: remote.Refused, Text: "too many wait for what it publishes already"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
@@ -113,12 +115,12 @@ func (k *kept[V]) wait(ctx context.Context, q *inquiry, done <-chan struct{}) *p
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return notAnswered(ctx, ctx.Err())
+		return remote.NotAnswered(ctx, ctx.Err())
 	}
 }
 
 // last gives what is kept now, or why there is nothing.
-func (k *kept[V]) last() (V, time.Time, *problem) {
+func (k *kept[V]) last() (V, time.Time, *remote.Problem) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -127,6 +129,6 @@ func (k *kept[V]) last() (V, time.Time, *problem) {
 	case k.failed != nil:
 		return *new(V), k.at, k.failed
 	default:
-		return *new(V), k.at, &problem{result: resultStopped, text: "this service is ending"}
+		return *new(V), k.at, &remote.Problem{Result: remote.Stopped, Text: "this service is ending"}
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // bitbucketGroups asks who the user is, by the slug that Bitbucket makes of his name, and then for his groups
 // (Bitbucket 9 REST: users/{slug}, admin/users/more-members).
-func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []string, *problem) {
+func bitbucketGroups(ctx context.Context, q *query, user string) (standing, []string, *remote.Problem) {
 	const api = "/rest/api/latest"
 	var bean struct {
 		Name   string `json:"name"`

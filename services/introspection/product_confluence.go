@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // confluencePage is how many groups Confluence is asked for at once; its own default.
@@ -16,7 +18,7 @@ const confluencePage = 200
 // confluenceGroups asks who the user is, which groups he is in, and which groups those are in (Confluence 10.0 OpenAPI).
 // Whether he may still log in is said by "status" when it is expanded; a Confluence that does not say it does not let
 // him log in all the same, so his own credentials end with him.
-func confluenceGroups(ctx context.Context, q *query, user string) (standing, []string, *problem) {
+func confluenceGroups(ctx context.Context, q *query, user string) (standing, []string, *remote.Problem) {
 	var bean struct {
 		Type     string `json:"type"`
 		Username string `json:"username"`
@@ -44,9 +46,9 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 	for _, group := range direct {
 		if strings.ContainsAny(group, `/\`) {
 			// Tomcat refuses such a path, and a list without those above it might lack the one that makes him read-only.
-			return 0, nil, &problem{result: resultStatus, text: "the name of one of the user's groups holds a slash, so Confluence cannot be asked what it is in"}
+			return 0, nil, &remote.Problem{Result: remote.UnexpectedStatus, Text: "the name of one of the user's groups holds a slash, so Confluence cannot be asked what it is in"}
 		}
-		above, p := q.ancestors(group, func() ([]string, *problem) { return confluenceAbove(ctx, q, group) })
+		above, p := q.ancestors(group, func() ([]string, *remote.Problem) { return confluenceAbove(ctx, q, group) })
 		if p != nil {
 			return 0, nil, p
 		}
@@ -57,7 +59,7 @@ func confluenceGroups(ctx context.Context, q *query, user string) (standing, []s
 
 // confluenceAbove gives the groups that a group is in; none of one that is gone meanwhile. That is asked about: a 404 for
 // what it is in is also the word of a Confluence that cannot be asked (it is in the REST documentation from 9.4 on).
-func confluenceAbove(ctx context.Context, q *query, group string) ([]string, *problem) {
+func confluenceAbove(ctx context.Context, q *query, group string) ([]string, *remote.Problem) {
 	path := "/rest/api/group/" + url.PathEscape(group)
 	above, listed, p := confluenceList(ctx, q, path+"/groupancestor", url.Values{})
 	if listed || p != nil {
@@ -75,12 +77,12 @@ func confluenceAbove(ctx context.Context, q *query, group string) ([]string, *pr
 }
 
 // notListed is a 404 where a list of groups should be.
-func notListed() *problem {
-	return &problem{result: resultStatus, text: "it answers 404 for a list of groups"}
+func notListed() *remote.Problem {
+	return &remote.Problem{Result: remote.UnexpectedStatus, Text: "it answers 404 for a list of groups"}
 }
 
 // confluenceList reads all pages of a list of groups. listed is false when a page was not found.
-func confluenceList(ctx context.Context, q *query, path string, values url.Values) (all []string, listed bool, _ *problem) {
+func confluenceList(ctx context.Context, q *query, path string, values url.Values) (all []string, listed bool, _ *remote.Problem) {
 	for len(all) <= maxGroups {
 		var page struct {
 			Results []named `json:"results"`

@@ -6,11 +6,13 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // jiraGroups: GET /rest/api/2/user?expand=groups gives the user's bean with his groups, nested ones included, and 404 of a
 // user it does not know (Jira 10.3 OpenAPI). A list that is shorter than its size is not all of them.
-func jiraGroups(ctx context.Context, q *query, user string) (standing, []string, *problem) {
+func jiraGroups(ctx context.Context, q *query, user string) (standing, []string, *remote.Problem) {
 	var bean struct {
 		Name   string `json:"name"`
 		Active *bool  `json:"active"`
@@ -30,7 +32,7 @@ func jiraGroups(ctx context.Context, q *query, user string) (standing, []string,
 	case !*bean.Active:
 		return standingInactive, nil, nil
 	case bean.Groups.Size == nil || bean.Groups.Items == nil || *bean.Groups.Size != len(bean.Groups.Items):
-		return 0, nil, &problem{result: resultMalformed, text: "the reply does not list all groups of the user"}
+		return 0, nil, &remote.Problem{Result: remote.Malformed, Text: "the reply does not list all groups of the user"}
 	}
 	all, p := add(nil, bean.Groups.Items)
 	if p != nil {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // introspecting judges tokens by RFC 7662.
@@ -17,9 +19,9 @@ type introspecting struct {
 }
 
 // endpointURL gives where a provider is asked.
-type endpointURL func(context.Context, *inquiry) (string, *problem)
+type endpointURL func(context.Context, *inquiry) (string, *remote.Problem)
 
-func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
+func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
 	where, p := v.endpoint(ctx, q)
 	if p != nil {
 		return facts{}, at, p
@@ -27,11 +29,11 @@ func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f 
 	p = q.send(ctx, call{
 		what: "introspect",
 		make: func(ctx context.Context) (*http.Request, error) { return v.request(ctx, where, token) },
-		read: func(r response) (result, *problem) {
+		read: func(r response) (remote.Result, *remote.Problem) {
 			at = r.at
 			var err error
 			if f, err = parseReply(r.body, v.reading, r.at); err != nil {
-				return "", &problem{result: resultMalformed, text: "the reply " + err.Error()}
+				return "", &remote.Problem{Result: remote.Malformed, Text: "the reply " + err.Error()}
 			}
 			return f.result(), nil
 		},
@@ -55,25 +57,25 @@ func (v *introspecting) request(ctx context.Context, where, token string) (*http
 }
 
 // result is a good answer as metrics name it.
-func (f *facts) result() result {
+func (f *facts) result() remote.Result {
 	if f.active {
-		return resultActive
+		return remote.Active
 	}
-	return resultInactive
+	return remote.Inactive
 }
 
 // statusProblem: RFC 7662 answers 200 to every token it was properly asked about, so anything else says
 // something about the provider or about us, and never that the token is inactive.
-func statusProblem(status int) *problem {
+func statusProblem(status int) *remote.Problem {
 	text := "it answers " + strconv.Itoa(status)
 	switch {
 	case status == http.StatusOK:
 		return nil
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return &problem{result: resultCredentials, text: text + ": it does not take our client id and secret"}
+		return &remote.Problem{Result: remote.CredentialsRefused, Text: text + ": it does not take our client id and secret"}
 	case status >= http.StatusInternalServerError:
-		return &problem{result: resultServerError, text: text}
+		return &remote.Problem{Result: remote.ServerError, Text: text}
 	default:
-		return &problem{result: resultStatus, text: text}
+		return &remote.Problem{Result: remote.UnexpectedStatus, Text: text}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // Settings of the service. What is zero has its default; every interval is a setting so that tests shorten it.
@@ -23,12 +25,8 @@ type Settings struct {
 
 	// ProviderCAFile holds certificate authorities (PEM) that providers and nodes are believed by, beside the system's.
 	ProviderCAFile string `env:"PROVIDER_CA_FILE"`
-	// ConnectTimeout bounds one connection to a provider or node, CallTimeout one call with its answer.
-	ConnectTimeout time.Duration `env:"PROVIDER_CONNECT_TIMEOUT"` // default 2 s
-	CallTimeout    time.Duration `env:"PROVIDER_CALL_TIMEOUT"`    // default 5 s
-	// Concurrency is how many calls one provider, or the nodes of one site, get at once; four times as many
-	// wait, what is beyond is refused.
-	Concurrency int `env:"PROVIDER_CONCURRENCY"` // default 64
+	remote.Limits
+
 	// Workers is how many requests may be under way at once.
 	Workers int `env:"INTROSPECTION_WORKERS"` // default 4096
 
@@ -43,12 +41,6 @@ type Settings struct {
 	KnownTTL   time.Duration `env:"WHOAMI_KNOWN_TTL"`   // default 60 s
 	RefusedTTL time.Duration `env:"WHOAMI_REFUSED_TTL"` // default 10 s
 
-	// A provider is left alone after BreakerFailures different tokens failed within BreakerWindow, for
-	// BreakerPause, then twice that and so on up to BreakerMaxPause.
-	BreakerFailures int           `env:"BREAKER_FAILURES"`  // default 5
-	BreakerWindow   time.Duration `env:"BREAKER_WINDOW"`    // default 10 s
-	BreakerPause    time.Duration `env:"BREAKER_PAUSE"`     // default 2 s
-	BreakerMaxPause time.Duration `env:"BREAKER_MAX_PAUSE"` // default 30 s
 	// What a provider publishes is kept: its metadata is fetched again after MetadataRefresh, its keys after KeysRefresh, behind
 	// the back of who needs them; keys that could not be for KeysMaxAge are believed no more. KeysPause is the least time between
 	// two tries, so also how often an unknown key id can make us ask.
@@ -72,9 +64,7 @@ type Settings struct {
 
 func (s Settings) withDefaults() Settings {
 	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
-	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, 2*time.Second)
-	s.CallTimeout = cmp.Or(s.CallTimeout, 5*time.Second)
-	s.Concurrency = cmp.Or(s.Concurrency, 64)
+	s.Limits = s.Limits.WithDefaults()
 	s.Workers = cmp.Or(s.Workers, 4096)
 	s.ActiveEntries = cmp.Or(s.ActiveEntries, 100_000)
 	s.InactiveEntries = cmp.Or(s.InactiveEntries, 10_000)
@@ -82,10 +72,6 @@ func (s Settings) withDefaults() Settings {
 	s.RefusedEntries = cmp.Or(s.RefusedEntries, 10_000)
 	s.KnownTTL = cmp.Or(s.KnownTTL, time.Minute)
 	s.RefusedTTL = cmp.Or(s.RefusedTTL, 10*time.Second)
-	s.BreakerFailures = cmp.Or(s.BreakerFailures, 5)
-	s.BreakerWindow = cmp.Or(s.BreakerWindow, 10*time.Second)
-	s.BreakerPause = cmp.Or(s.BreakerPause, 2*time.Second)
-	s.BreakerMaxPause = cmp.Or(s.BreakerMaxPause, 30*time.Second)
 	s.MetadataRefresh = cmp.Or(s.MetadataRefresh, time.Hour)
 	s.KeysRefresh = cmp.Or(s.KeysRefresh, 5*time.Minute)
 	s.KeysMaxAge = cmp.Or(s.KeysMaxAge, time.Hour)

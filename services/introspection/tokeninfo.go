@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // tokenInfo judges Google's tokens by its tokeninfo endpoint: 200 with the token's claims, most of them in quotes, and 400
@@ -24,17 +26,17 @@ func (v *tokenInfo) about(token string) string {
 	return v.endpoint + mark + url.Values{"access_token": {token}}.Encode()
 }
 
-func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *problem) {
+func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
 	p := q.send(ctx, call{
 		what: "tokeninfo",
 		make: get(v.about(token)),
-		mean: func(status int) *problem {
+		mean: func(status int) *remote.Problem {
 			if status == http.StatusBadRequest {
 				return nil
 			}
 			return publicStatus(status)
 		},
-		read: func(r response) (result, *problem) {
+		read: func(r response) (remote.Result, *remote.Problem) {
 			at = r.at
 			var err error
 			if r.status == http.StatusBadRequest {
@@ -43,7 +45,7 @@ func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f fact
 				f, err = parseInfo(r.body, v.reading, r.at)
 			}
 			if err != nil {
-				return "", &problem{result: resultMalformed, text: "the reply " + err.Error()}
+				return "", &remote.Problem{Result: remote.Malformed, Text: "the reply " + err.Error()}
 			}
 			return f.result(), nil
 		},

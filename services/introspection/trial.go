@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
@@ -20,7 +21,7 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 	if err := json.Unmarshal(r.GetDraft().GetSite(), &c); err != nil {
 		return nil, fault.New(fault.Invalid, "the draft is no site in JSON")
 	}
-	seen := &witness.Witness{Why: func(err error) string { return notAnswered(ctx, err).text }}
+	seen := &witness.Witness{Why: func(err error) string { return remote.NotAnswered(ctx, err).Text }}
 	t := &answering{
 		config: a.config.draft(ctx, &c, r.GetDraft().GetSealed()), settings: a.settings, host: a.host, counters: a.counters, life: a.life,
 		clients: clients{kept: seen.Over(a.clients.kept), once: seen.Over(a.clients.once)},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
@@ -20,7 +21,7 @@ type upstream struct {
 	revision string
 	product  product
 	nodes    []*node
-	gate     *gate
+	gate     *remote.Gate
 	rest     time.Duration
 	turn     atomic.Uint32
 }
@@ -33,7 +34,7 @@ type node struct {
 }
 
 func newUpstream(c *configlog.Site, p product, revision string, s Settings) *upstream {
-	u := &upstream{site: c.ID, revision: revision, product: p, gate: newGate(s.Concurrency), rest: s.NodeRest}
+	u := &upstream{site: c.ID, revision: revision, product: p, gate: remote.NewGate(s.Concurrency), rest: s.NodeRest}
 	for _, n := range c.Nodes {
 		u.nodes = append(u.nodes, &node{id: n.ID, base: strings.TrimSuffix(n.URL, "/") + c.ContextPath})
 	}
@@ -60,8 +61,8 @@ func (u *upstream) order(now time.Time, wanted string) []*node {
 
 // each asks one node after the other, the wanted one first, until one has an answer, says that there is none, or do says
 // that no other may be asked.
-func (u *upstream) each(ctx context.Context, wanted string, do func(*node) (last bool, p *problem)) *problem {
-	failed := &problem{result: resultUnreachable, text: "the site has no node"}
+func (u *upstream) each(ctx context.Context, wanted string, do func(*node) (last bool, p *remote.Problem)) *remote.Problem {
+	failed := &remote.Problem{Result: remote.Unreachable, Text: "the site has no node"}
 	for _, n := range u.order(time.Now(), wanted) {
 		last, p := do(n)
 		if p == nil {
@@ -69,7 +70,7 @@ func (u *upstream) each(ctx context.Context, wanted string, do func(*node) (last
 			return nil
 		}
 		failed = p
-		if p.result.reach() != notReached {
+		if p.Result.Reach() != remote.NotReached {
 			break
 		}
 		now := time.Now()
@@ -91,7 +92,7 @@ type productClient struct {
 // ask asks one node after the other until one has an answer. A PAT may be shown to the next node whatever the
 // last one did; a password only when it never left this process, because each node that sees a wrong one
 // counts it towards the user's CAPTCHA.
-func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*verdict, *problem) {
+func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*verdict, *remote.Problem) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	limit := p.timeout
@@ -99,7 +100,7 @@ func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*ve
 		limit /= 2 // leave time for another
 	}
 	var v *verdict
-	problem := u.each(ctx, c.node, func(n *node) (last bool, problem *problem) {
+	problem := u.each(ctx, c.node, func(n *node) (last bool, problem *remote.Problem) {
 		var sent bool
 		v, sent, problem = p.askNode(ctx, u.product, n, c, limit)
 		return sent && c.kind == kindPassword, problem
@@ -108,16 +109,16 @@ func (p *productClient) ask(ctx context.Context, u *upstream, c credential) (*ve
 }
 
 // askNode asks one node. sent tells whether the credential may have reached it.
-func (p *productClient) askNode(ctx context.Context, product product, n *node, c credential, limit time.Duration) (v *verdict, sent bool, _ *problem) {
+func (p *productClient) askNode(ctx context.Context, product product, n *node, c credential, limit time.Duration) (v *verdict, sent bool, _ *remote.Problem) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(witness.To(ctx, "node "+n.id), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	r, err := http.NewRequestWithContext(traced, http.MethodGet, n.base+product.path, http.NoBody)
 	if err != nil {
-		return nil, false, &problem{result: resultUnreachable, text: "the node's address is no URL"}
+		return nil, false, &remote.Problem{Result: remote.Unreachable, Text: "the node's address is no URL"}
 	}
-	setCommon(r.Header)
+	remote.SetCommon(r.Header)
 	client := p.kept
 	if c.kind == kindPassword {
 		client = p.once
@@ -125,9 +126,9 @@ func (p *productClient) askNode(ctx context.Context, product product, n *node, c
 	c.show(r)
 	reply, err := client.Do(r)
 	if err != nil {
-		return nil, connected.Load(), notAnswered(ctx, err)
+		return nil, connected.Load(), remote.NotAnswered(ctx, err)
 	}
-	defer finish(reply)
+	defer remote.Finish(reply)
 	v, problem := judge(ctx, product, reply)
 	return v, true, problem
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // naming asks a provider's userinfo whose a token is, where what judges tokens there names nobody (OpenID Connect Core §5.3).
@@ -13,7 +15,7 @@ type naming struct {
 	reading  reading
 }
 
-func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *problem) {
+func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
 	f, at, p := v.then.judge(ctx, q, token)
 	if p != nil || !f.active || !f.person || f.username != "" && (v.reading.usernameClaim == "" || f.mappedUser != "") {
 		return f, at, p
@@ -31,15 +33,15 @@ func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, ti
 			}
 			return r, err
 		},
-		mean: func(status int) *problem {
+		mean: func(status int) *remote.Problem {
 			if status == http.StatusUnauthorized || status == http.StatusForbidden {
 				return nil // of this token, not of us: it has no scope for it
 			}
 			return statusProblem(status)
 		},
-		read: func(r response) (result, *problem) {
+		read: func(r response) (remote.Result, *remote.Problem) {
 			if r.status != http.StatusOK {
-				return resultAnswered, nil
+				return remote.Answered, nil
 			}
 			m, err := readMembers(r.body, v.reading)
 			var said facts
@@ -48,12 +50,12 @@ func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, ti
 			}
 			switch {
 			case err != nil:
-				return "", &problem{result: resultMalformed, text: "its userinfo " + err.Error()}
+				return "", &remote.Problem{Result: remote.Malformed, Text: "its userinfo " + err.Error()}
 			case f.subject != "" && said.subject != "" && f.subject != said.subject:
-				return "", &problem{result: resultMalformed, text: "its userinfo is of somebody else"}
+				return "", &remote.Problem{Result: remote.Malformed, Text: "its userinfo is of somebody else"}
 			}
 			f = withName(f, said)
-			return resultAnswered, nil
+			return remote.Answered, nil
 		},
 	})
 	return f, at, p

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // validator judges the tokens of one provider in one way. What it gives are facts; at is when they were said. A problem is
 // no word about the token.
 type validator interface {
-	judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, p *problem)
+	judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, p *remote.Problem)
 }
 
 // judges gives the validator of a provider.
@@ -87,12 +89,12 @@ func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, 
 // given gives an endpoint: the one that is configured, else the one that discovery finds.
 func given(configured string, found *kept[metadata], name string, of func(metadata) string) endpointURL {
 	if configured != "" {
-		return func(context.Context, *inquiry) (string, *problem) { return configured, nil }
+		return func(context.Context, *inquiry) (string, *remote.Problem) { return configured, nil }
 	}
-	return func(ctx context.Context, q *inquiry) (string, *problem) {
+	return func(ctx context.Context, q *inquiry) (string, *remote.Problem) {
 		m, _, p := found.get(ctx, q)
 		if p == nil && of(m) == "" {
-			p = &problem{result: resultMalformed, text: "its discovery document has no " + name}
+			p = &remote.Problem{Result: remote.Malformed, Text: "its discovery document has no " + name}
 		}
 		return of(m), p
 	}

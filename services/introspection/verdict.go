@@ -8,6 +8,8 @@ import (
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // verdict is what a product said of a credential, and when.
@@ -24,7 +26,7 @@ type verdict struct {
 const maxReason = 512
 
 // judge reads a product's reply. What it cannot read is a problem, never a refusal.
-func judge(ctx context.Context, p product, r *http.Response) (*verdict, *problem) {
+func judge(ctx context.Context, p product, r *http.Response) (*verdict, *remote.Problem) {
 	v := &verdict{
 		at:          time.Now(),
 		loginReason: cut(strings.Join(r.Header.Values(headerLoginReason), ",")), deniedReason: cut(r.Header.Get(headerDeniedReason)),
@@ -35,24 +37,24 @@ func judge(ctx context.Context, p product, r *http.Response) (*verdict, *problem
 		return v, nil
 	case r.StatusCode == http.StatusUnauthorized:
 		return v.refused("the product answers 401"), nil
-	case r.StatusCode == http.StatusForbidden && (v.loginReason != "" || isJSON(r.Header.Get("Content-Type"))):
+	case r.StatusCode == http.StatusForbidden && (v.loginReason != "" || remote.IsJSON(r.Header.Get("Content-Type"))):
 		// The product's own no, as Jira 11 with Basic switched off, or no licence. A page would be somebody's between.
 		return v.refused("the product answers 403"), nil
 	case r.StatusCode >= http.StatusInternalServerError:
-		return nil, &problem{result: resultServerError, text: "it answers " + strconv.Itoa(r.StatusCode)}
+		return nil, &remote.Problem{Result: remote.ServerError, Text: "it answers " + strconv.Itoa(r.StatusCode)}
 	case r.StatusCode != http.StatusOK:
-		return nil, &problem{result: resultStatus, text: "it answers " + strconv.Itoa(r.StatusCode)}
+		return nil, &remote.Problem{Result: remote.UnexpectedStatus, Text: "it answers " + strconv.Itoa(r.StatusCode)}
 	default:
 		return v.of(ctx, p, r)
 	}
 }
 
 // of reads a 200.
-func (v *verdict) of(ctx context.Context, p product, r *http.Response) (*verdict, *problem) {
+func (v *verdict) of(ctx context.Context, p product, r *http.Response) (*verdict, *remote.Problem) {
 	var body []byte
-	if isJSON(r.Header.Get("Content-Type")) {
-		var problem *problem
-		if body, problem = readReply(ctx, r); problem != nil {
+	if remote.IsJSON(r.Header.Get("Content-Type")) {
+		var problem *remote.Problem
+		if body, problem = remote.ReadReply(ctx, r); problem != nil {
 			return nil, problem
 		}
 	}
@@ -61,13 +63,13 @@ func (v *verdict) of(ctx context.Context, p product, r *http.Response) (*verdict
 		err = checkName(name)
 	}
 	if err != nil {
-		return nil, &problem{result: resultMalformed, text: err.Error()}
+		return nil, &remote.Problem{Result: remote.Malformed, Text: err.Error()}
 	}
 	if isAnonymous(name) || r.Header.Get(headerUser) != "" && isAnonymous(userHeader(r.Header)) {
 		return v.refused("the product serves it as anonymous"), nil
 	}
 	if !agrees(r.Header, name) {
-		return nil, &problem{result: resultMalformed, text: "the reply names two users"}
+		return nil, &remote.Problem{Result: remote.Malformed, Text: "the reply names two users"}
 	}
 	v.kind, v.user = identityv1.WhoAmIReply_VERDICT_KNOWN, name
 	return v, nil

@@ -155,20 +155,20 @@ func (p *people) shared(ctx context.Context, u *upstream, c credential, k key) (
 	}
 	wait, cancel := context.WithTimeout(ctx, p.client.timeout)
 	defer cancel()
-	if err := u.gate.enter(wait); err != nil {
+	if err := u.gate.Enter(wait); err != nil {
 		p.counters.askedProduct(u, "refused_by_limit", 0)
 		return nil, fault.Wrap(fault.Unavailable, "the product is asked too much at once", err)
 	}
-	defer u.gate.leave()
+	defer u.gate.Leave()
 	ctx, span := p.tracer.Start(ctx, "who am I at product", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String("site", u.site), attribute.String("credential", string(c.kind))))
 	defer span.End()
 	began := time.Now()
 	v, problem := p.client.ask(ctx, u, c)
 	if problem != nil {
-		p.counters.askedProduct(u, string(problem.result), time.Since(began))
-		span.SetStatus(codes.Error, problem.text)
-		return nil, fault.Wrap(fault.Unavailable, "the product gave no answer: "+problem.text, problem)
+		p.counters.askedProduct(u, string(problem.Result), time.Since(began))
+		span.SetStatus(codes.Error, problem.Text)
+		return nil, fault.Wrap(fault.Unavailable, "the product gave no answer: "+problem.Text, problem)
 	}
 	p.counters.askedProduct(u, v.name(), time.Since(began))
 	span.SetAttributes(attribute.String("result", v.name()))

@@ -1,11 +1,11 @@
-package introspection
+package remote
 
 import (
 	"sync"
 	"time"
 )
 
-// breaker leaves a provider alone that does not answer.
+// Breaker leaves a provider alone that does not answer.
 //
 //	closed ── failures different tokens failed within window, none got an answer ──> open
 //	open ── pause is over, one call is let through (the probe) ──> half-open
@@ -14,7 +14,7 @@ import (
 //
 // Different tokens, because a provider that stumbles over one token is not away, and one caller who repeats
 // himself must not take it from the others. It is told what to count; see result.
-type breaker struct {
+type Breaker struct {
 	failures        int
 	window          time.Duration
 	pause, maxPause time.Duration
@@ -27,25 +27,25 @@ type breaker struct {
 }
 
 type failure struct {
-	token key
+	token [32]byte
 	at    time.Time
 }
 
-// breakerState is what the metrics show.
-type breakerState int
+// BreakerState is what the metrics show.
+type BreakerState int
 
 const (
-	breakerClosed breakerState = iota
-	breakerHalfOpen
-	breakerOpen
+	Closed BreakerState = iota
+	HalfOpen
+	Open
 )
 
-func newBreaker(s Settings) *breaker {
-	return &breaker{failures: s.BreakerFailures, window: s.BreakerWindow, pause: s.BreakerPause, maxPause: s.BreakerMaxPause}
+func NewBreaker(s Limits) *Breaker {
+	return &Breaker{failures: s.BreakerFailures, window: s.BreakerWindow, pause: s.BreakerPause, maxPause: s.BreakerMaxPause}
 }
 
-// admit tells whether a call may be made now, and whether it is the probe. Whoever is admitted must settle.
-func (b *breaker) admit(now time.Time) (ok, probe bool) {
+// Admit tells whether a call may be made now, and whether it is the probe. Whoever is admitted must settle.
+func (b *Breaker) Admit(now time.Time) (ok, probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.until.IsZero() {
@@ -58,40 +58,40 @@ func (b *breaker) admit(now time.Time) (ok, probe bool) {
 	return true, true
 }
 
-// refuses tells whether admit would say no.
-func (b *breaker) refuses(now time.Time) bool {
+// Refuses tells whether admit would say no.
+func (b *Breaker) Refuses(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.until.IsZero() && (now.Before(b.until) || b.probing)
 }
 
-// settle tells what became of an admitted call.
-func (b *breaker) settle(token key, r reach, probe bool, now time.Time) {
+// Settle tells what became of an admitted call.
+func (b *Breaker) Settle(token [32]byte, r Reached, probe bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if probe {
 		b.probing = false
 	}
 	switch r {
-	case reached:
+	case Reachable:
 		b.failed, b.until, b.resting = nil, time.Time{}, 0
-	case notReached:
+	case NotReached:
 		if probe {
 			b.open(now)
 		} else if b.until.IsZero() && b.count(token, now) >= b.failures {
 			b.open(now)
 		}
-	case unknown:
+	case Unknown:
 	}
 }
 
-func (b *breaker) open(now time.Time) {
+func (b *Breaker) open(now time.Time) {
 	b.resting = min(max(2*b.resting, b.pause), b.maxPause)
 	b.failed, b.until = nil, now.Add(b.resting)
 }
 
 // count gives how many different tokens failed in the window that ends now, this one included.
-func (b *breaker) count(token key, now time.Time) int {
+func (b *Breaker) count(token [32]byte, now time.Time) int {
 	kept := b.failed[:0]
 	for _, f := range b.failed {
 		if f.token != token && now.Sub(f.at) < b.window {
@@ -102,15 +102,15 @@ func (b *breaker) count(token key, now time.Time) int {
 	return len(b.failed)
 }
 
-func (b *breaker) state(now time.Time) breakerState {
+func (b *Breaker) State(now time.Time) BreakerState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.until.IsZero():
-		return breakerClosed
+		return Closed
 	case now.Before(b.until):
-		return breakerOpen
+		return Open
 	default:
-		return breakerHalfOpen
+		return HalfOpen
 	}
 }

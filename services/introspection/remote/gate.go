@@ -1,4 +1,4 @@
-package introspection
+package remote
 
 import (
 	"context"
@@ -7,17 +7,17 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 )
 
-// gate bounds how many calls one provider, or one site's nodes, get at once, and how many wait for that: a
+// Gate bounds how many calls one provider, or one site's nodes, get at once, and how many wait for that: a
 // provider that hangs must not hold every worker of the service.
-type gate struct {
+type Gate struct {
 	slots   chan struct{}
 	waiting atomic.Int64
 }
 
-func newGate(n int) *gate { return &gate{slots: make(chan struct{}, n)} }
+func NewGate(n int) *Gate { return &Gate{slots: make(chan struct{}, n)} }
 
-// enter waits for a slot until ctx ends; who has entered must leave.
-func (g *gate) enter(ctx context.Context) error {
+// Enter waits for a slot until ctx ends; who has entered must leave.
+func (g *Gate) Enter(ctx context.Context) error {
 	select {
 	case g.slots <- struct{}{}:
 		return nil
@@ -35,7 +35,10 @@ func (g *gate) enter(ctx context.Context) error {
 	}
 }
 
-func (g *gate) leave() { <-g.slots }
+func (g *Gate) Leave() { <-g.slots }
 
-// inside is how many calls are being made now.
-func (g *gate) inside() int { return len(g.slots) }
+// Inside is how many calls are being made now.
+func (g *Gate) Inside() int { return len(g.slots) }
+
+// Size is how many calls there may be at once.
+func (g *Gate) Size() int { return cap(g.slots) }

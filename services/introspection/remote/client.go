@@ -1,4 +1,4 @@
-package introspection
+package remote
 
 import (
 	"context"
@@ -19,10 +19,10 @@ import (
 // maxReply is how many bytes of a reply are read; a real one has a few hundred.
 const maxReply = 1 << 20
 
-// newClient gives a client of our own: no cookies, no redirects, no proxy of the environment, no compression
+// NewClient gives a client of our own: no cookies, no redirects, no proxy of the environment, no compression
 // (a reply that is compressed all the same is malformed, so there is no bomb to inflate). keepAlive is false
 // for what must not be sent twice: net/http repeats a request on its own when a kept connection turns out dead.
-func newClient(s Settings, roots *x509.CertPool, keepAlive bool) *http.Client {
+func NewClient(s Limits, roots *x509.CertPool, keepAlive bool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: s.ConnectTimeout, KeepAlive: 15 * time.Second}).DialContext,
@@ -40,21 +40,21 @@ func newClient(s Settings, roots *x509.CertPool, keepAlive bool) *http.Client {
 	}
 }
 
-func setCommon(h http.Header) {
+func SetCommon(h http.Header) {
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "gatehouse-introspection/"+service.Version)
 }
 
-// notAnswered says what kept a reply from coming or from being read.
-func notAnswered(ctx context.Context, err error) *problem {
+// NotAnswered says what kept a reply from coming or from being read.
+func NotAnswered(ctx context.Context, err error) *Problem {
 	var waited interface{ Timeout() bool }
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
-		return &problem{result: resultStopped, text: "this service is ending"}
+		return &Problem{Result: Stopped, Text: "this service is ending"}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &waited) && waited.Timeout():
-		return &problem{result: resultTimeout, text: "no answer in time"}
+		return &Problem{Result: Timeout, Text: "no answer in time"}
 	default:
-		return &problem{result: resultUnreachable, text: networkText(err)}
+		return &Problem{Result: Unreachable, Text: networkText(err)}
 	}
 }
 
@@ -83,43 +83,43 @@ func networkText(err error) string {
 	}
 }
 
-// readReply reads the body of a 200 that claims to be JSON.
-func readReply(ctx context.Context, r *http.Response) ([]byte, *problem) {
+// ReadReply reads the body of a 200 that claims to be JSON.
+func ReadReply(ctx context.Context, r *http.Response) ([]byte, *Problem) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, &problem{result: resultMalformed, text: "the reply is compressed, which was not asked for"}
+		return nil, &Problem{Result: Malformed, Text: "the reply is compressed, which was not asked for"}
 	}
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, &problem{result: resultMalformed, text: "the reply is no JSON by its Content-Type"}
+	if !IsJSON(r.Header.Get("Content-Type")) {
+		return nil, &Problem{Result: Malformed, Text: "the reply is no JSON by its Content-Type"}
 	}
 	return readBody(ctx, r)
 }
 
-func readBody(ctx context.Context, r *http.Response) ([]byte, *problem) {
+func readBody(ctx context.Context, r *http.Response) ([]byte, *Problem) {
 	if r.ContentLength > maxReply {
-		return nil, oversized()
+		return nil, TooLarge()
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxReply+1))
 	switch {
 	case err != nil:
-		return nil, notAnswered(ctx, err)
+		return nil, NotAnswered(ctx, err)
 	case len(body) > maxReply:
-		return nil, oversized()
+		return nil, TooLarge()
 	}
 	return body, nil
 }
 
-func oversized() *problem {
-	return &problem{result: resultOversized, text: "the reply is larger than " + strconv.Itoa(maxReply>>10) + " KiB"}
+func TooLarge() *Problem {
+	return &Problem{Result: Oversized, Text: "the reply is larger than " + strconv.Itoa(maxReply>>10) + " KiB"}
 }
 
-// isJSON takes application/json and any +json type.
-func isJSON(contentType string) bool {
+// IsJSON takes application/json and any +json type.
+func IsJSON(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
 }
 
-// finish lets the connection be used again when little is left to read, and closes it otherwise.
-func finish(r *http.Response) {
+// Finish lets the connection be used again when little is left to read, and closes it otherwise.
+func Finish(r *http.Response) {
 	_, _ = io.CopyN(io.Discard, r.Body, 4<<10)
 	_ = r.Body.Close()
 }

@@ -1,15 +1,15 @@
-package introspection
+package remote
 
 import (
 	"sync"
 	"time"
 )
 
-// notes decide when a provider's trouble is worth a line in the log: when it begins, when it changes, and once
+// Notes decide when a provider's trouble is worth a line in the log: when it begins, when it changes, and once
 // a minute while it lasts; never more than one a second, however the callers alternate.
-type notes struct {
+type Notes struct {
 	mu   sync.Mutex
-	last result
+	last Result
 	at   time.Time
 }
 
@@ -18,11 +18,11 @@ const (
 	noteAtMost = time.Second
 )
 
-// worth tells whether r is to be logged now, and whether it ends a trouble.
-func (n *notes) worth(r result, now time.Time) (worth, healed bool) {
+// Worth tells whether r is to be logged now, and whether it ends a trouble.
+func (n *Notes) Worth(r Result, now time.Time) (worth, healed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if r.good() {
+	if r.Good() {
 		healed = n.last != "" && now.Sub(n.at) >= noteAtMost
 		if healed {
 			n.last, n.at = "", now
