@@ -6,11 +6,13 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/renewal"
 	"github.com/maypok86/otter/v2"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // answer is what a provider said of a token, and when.
 type answer struct {
-	facts
+	provider.Facts
 	at      time.Time // with a monotonic reading: ages do not follow a clock that is set
 	renewal renewal.Mark
 	stale   bool // the provider is away, and this older than its max_ttl
@@ -47,8 +49,8 @@ func newAnswers(activeEntries, inactiveEntries int) (*answers, error) {
 
 // units is the weight of an answer: at most maxWords and a few names, so never more than some twenty.
 func (a *answer) units() uint32 {
-	size := len(a.clientID) + len(a.username) + len(a.subject) + len(a.mappedUser) + len(a.issuer) + len(a.tokenType)
-	for _, list := range [][]string{a.scopes, a.audience} {
+	size := len(a.ClientID) + len(a.Username) + len(a.Subject) + len(a.MappedUser) + len(a.Issuer) + len(a.TokenType)
+	for _, list := range [][]string{a.Scopes, a.Audience} {
 		for _, w := range list {
 			size += len(w) + 16
 		}
@@ -57,8 +59,8 @@ func (a *answer) units() uint32 {
 }
 
 // lookup gives the provider's last word on a token while it may be used, or nil.
-func (c *answers) lookup(k key, p *provider, now time.Time) *answer {
-	if a, ok := c.active.GetIfPresent(k); ok && now.Sub(a.at) < p.maxTTL && (a.expiresAt.IsZero() || now.Before(a.expiresAt)) {
+func (c *answers) lookup(k key, p *trusted, now time.Time) *answer {
+	if a, ok := c.active.GetIfPresent(k); ok && now.Sub(a.at) < p.maxTTL && (a.ExpiresAt.IsZero() || now.Before(a.ExpiresAt)) {
 		return a
 	}
 	if at, ok := c.inactive.GetIfPresent(k); ok && now.Sub(at) < p.inactiveTTL() {
@@ -68,16 +70,16 @@ func (c *answers) lookup(k key, p *provider, now time.Time) *answer {
 }
 
 // stale gives the provider's last word on a token while that may be used because it is away, or nil.
-func (c *answers) stale(k key, p *provider, now time.Time) *answer {
+func (c *answers) stale(k key, p *trusted, now time.Time) *answer {
 	a, ok := c.active.GetIfPresent(k)
-	if !ok || p.maxTTL <= 0 || p.staleFor <= 0 || now.Sub(a.at) >= p.maxTTL+p.staleFor || !a.expiresAt.IsZero() && !now.Before(a.expiresAt) {
+	if !ok || p.maxTTL <= 0 || p.staleFor <= 0 || now.Sub(a.at) >= p.maxTTL+p.staleFor || !a.ExpiresAt.IsZero() && !now.Before(a.ExpiresAt) {
 		return nil
 	}
-	return &answer{facts: a.facts, at: a.at, stale: true}
+	return &answer{Facts: a.Facts, at: a.at, stale: true}
 }
 
 // inactiveTTL is negative_ttl, unless max_ttl says that nothing may be kept.
-func (p *provider) inactiveTTL() time.Duration {
+func (p *trusted) inactiveTTL() time.Duration {
 	if p.maxTTL <= 0 {
 		return 0
 	}
@@ -85,8 +87,8 @@ func (p *provider) inactiveTTL() time.Duration {
 }
 
 // keep remembers an answer, where it may be used at all, and forgets what it contradicts.
-func (c *answers) keep(k key, p *provider, a *answer, now time.Time) {
-	if !a.active {
+func (c *answers) keep(k key, p *trusted, a *answer, now time.Time) {
+	if !a.Active {
 		c.active.Invalidate(k)
 		if p.inactiveTTL() > 0 {
 			c.inactive.Set(k, a.at)
@@ -94,7 +96,7 @@ func (c *answers) keep(k key, p *provider, a *answer, now time.Time) {
 		return
 	}
 	c.inactive.Invalidate(k)
-	if p.maxTTL > 0 && (a.expiresAt.IsZero() || now.Before(a.expiresAt)) {
+	if p.maxTTL > 0 && (a.ExpiresAt.IsZero() || now.Before(a.ExpiresAt)) {
 		c.active.Set(k, a)
 	} else {
 		c.active.Invalidate(k)

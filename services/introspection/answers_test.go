@@ -9,6 +9,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/flight"
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
@@ -34,10 +36,10 @@ func TestAnAnswerEndsExactlyWithItsTimeOrItsToken(t *testing.T) {
 		"negative max_ttl":            {maxTTL: -time.Second},
 		"active though its exp is by": {maxTTL: time.Minute, exp: -time.Second},
 	} {
-		answers, p := newTestAnswers(t, 100), &provider{maxTTL: c.maxTTL, negativeTTL: time.Second}
-		a := &answer{facts: facts{active: true}, at: now}
+		answers, p := newTestAnswers(t, 100), &trusted{maxTTL: c.maxTTL, negativeTTL: time.Second}
+		a := &answer{Facts: provider.Facts{Active: true}, at: now}
 		if c.exp != 0 {
-			a.expiresAt = now.Add(c.exp)
+			a.ExpiresAt = now.Add(c.exp)
 		}
 		answers.keep(key{1}, p, a, now)
 		if c.want > 0 && answers.lookup(key{1}, p, now.Add(c.want-1)) != a {
@@ -57,9 +59,9 @@ func TestAnInactiveAnswerEndsExactlyWithNegativeTTL(t *testing.T) {
 		"none":                {maxTTL: time.Minute},
 		"nothing may be kept": {negativeTTL: 5 * time.Second},
 	} {
-		answers, p := newTestAnswers(t, 100), &provider{maxTTL: c.maxTTL, negativeTTL: c.negativeTTL}
+		answers, p := newTestAnswers(t, 100), &trusted{maxTTL: c.maxTTL, negativeTTL: c.negativeTTL}
 		answers.keep(key{1}, p, &answer{at: now}, now)
-		if a := answers.lookup(key{1}, p, now.Add(c.want-1)); c.want > 0 && (a == nil || a.active || !a.at.Equal(now)) {
+		if a := answers.lookup(key{1}, p, now.Add(c.want-1)); c.want > 0 && (a == nil || a.Active || !a.at.Equal(now)) {
 			t.Errorf("%s: gone before %v", name, c.want)
 		}
 		if answers.lookup(key{1}, p, now.Add(c.want)) != nil {
@@ -71,8 +73,8 @@ func TestAnInactiveAnswerEndsExactlyWithNegativeTTL(t *testing.T) {
 func TestAShorterMaxTTLHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	now, answers := time.Now(), newTestAnswers(t, 100)
-	answers.keep(key{1}, &provider{maxTTL: time.Hour}, &answer{facts: facts{active: true}, at: now}, now)
-	if answers.lookup(key{1}, &provider{maxTTL: time.Second}, now.Add(2*time.Second)) != nil {
+	answers.keep(key{1}, &trusted{maxTTL: time.Hour}, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
+	if answers.lookup(key{1}, &trusted{maxTTL: time.Second}, now.Add(2*time.Second)) != nil {
 		t.Error("still there")
 	}
 }
@@ -80,16 +82,16 @@ func TestAShorterMaxTTLHoldsAtOnce(t *testing.T) {
 func TestTheLastWordHolds(t *testing.T) {
 	t.Parallel()
 	now, answers := time.Now(), newTestAnswers(t, 100)
-	p := &provider{maxTTL: time.Minute, negativeTTL: time.Second}
-	answers.keep(key{1}, p, &answer{facts: facts{active: true}, at: now}, now)
+	p := &trusted{maxTTL: time.Minute, negativeTTL: time.Second}
+	answers.keep(key{1}, p, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
 	now = now.Add(2 * time.Minute)
 	answers.keep(key{1}, p, &answer{at: now}, now)
-	longer := &provider{maxTTL: time.Hour, negativeTTL: time.Second}
+	longer := &trusted{maxTTL: time.Hour, negativeTTL: time.Second}
 	if a := answers.lookup(key{1}, longer, now.Add(2*time.Second)); a != nil {
 		t.Errorf("a longer max_ttl brings back what was found inactive since: %v", a)
 	}
-	answers.keep(key{1}, p, &answer{facts: facts{active: true}, at: now}, now)
-	if a := answers.lookup(key{1}, p, now); a == nil || !a.active {
+	answers.keep(key{1}, p, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
+	if a := answers.lookup(key{1}, p, now); a == nil || !a.Active {
 		t.Error("active again, but not found so")
 	}
 }
@@ -97,9 +99,9 @@ func TestTheLastWordHolds(t *testing.T) {
 func TestManyInactiveTokensPushOutNoActiveOne(t *testing.T) {
 	t.Parallel()
 	now, answers := time.Now(), newTestAnswers(t, 200)
-	p := &provider{maxTTL: time.Minute, negativeTTL: time.Minute}
+	p := &trusted{maxTTL: time.Minute, negativeTTL: time.Minute}
 	for i := range byte(100) {
-		answers.keep(key{i}, p, &answer{facts: facts{active: true}, at: now}, now)
+		answers.keep(key{i}, p, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
 	}
 	for i := range 20_000 {
 		answers.keep(key{255, byte(i), byte(i >> 8)}, p, &answer{at: now}, now)
@@ -118,10 +120,10 @@ func TestManyInactiveTokensPushOutNoActiveOne(t *testing.T) {
 func TestLargeAnswersCountForMore(t *testing.T) {
 	t.Parallel()
 	now, answers := time.Now(), newTestAnswers(t, 1000)
-	p := &provider{maxTTL: time.Minute}
+	p := &trusted{maxTTL: time.Minute}
 	for i := range 5000 {
 		scopes := []string{fmt.Sprint(i) + strings.Repeat("x", 9<<10)}
-		answers.keep(key{byte(i), byte(i >> 8)}, p, &answer{facts: facts{active: true, scopes: scopes}, at: now}, now)
+		answers.keep(key{byte(i), byte(i >> 8)}, p, &answer{Facts: provider.Facts{Active: true, Scopes: scopes}, at: now}, now)
 	}
 	answers.active.CleanUp()
 	if n := answers.active.EstimatedSize(); n > 100 {
@@ -131,14 +133,14 @@ func TestLargeAnswersCountForMore(t *testing.T) {
 
 func TestACallThatEndedMeanwhileIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	p := &provider{maxTTL: time.Hour, ask: &endpoint{breaker: remote.NewBreaker(Settings{}.withDefaults().Limits), gate: remote.NewGate(1)}}
-	a := &asker{answers: newTestAnswers(t, 100), keys: newKeyer(), counters: newCounters(), flights: flights[*answer]{life: &life{ctx: t.Context()}}} // no client to call with
-	known := &answer{facts: facts{active: true}, at: time.Now()}
+	p := &trusted{maxTTL: time.Hour, ask: &provider.Endpoint{Breaker: remote.NewBreaker(Settings{}.withDefaults().Limits), Gate: remote.NewGate(1)}}
+	a := &asker{answers: newTestAnswers(t, 100), keys: newKeyer(), counters: newCounters(), flights: flight.Group[*answer]{Life: &flight.Life{Context: t.Context()}}} // no client to call with
+	known := &answer{Facts: provider.Facts{Active: true}, at: time.Now()}
 	a.answers.keep(key{1}, p, known, known.at)
 	if got, err := a.shared(t.Context(), p, key{1}, "token"); got != known || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
-	a.flights.life.end()
+	a.flights.Life.End()
 	if _, err := a.ask(t.Context(), p, "another"); err == nil {
 		t.Error("a call began after the end")
 	}
@@ -160,9 +162,9 @@ func TestNoTwoQuestionsShareAKey(t *testing.T) {
 
 func TestALookupAllocatesNothing(t *testing.T) {
 	now, keys, answers := time.Now(), newKeyer(), newTestAnswers(t, 100)
-	p := &provider{maxTTL: time.Hour}
+	p := &trusted{maxTTL: time.Hour}
 	token := strings.Repeat("t", 1500)
-	answers.keep(keys.of("jira", "corp", "revision", token), p, &answer{facts: facts{active: true}, at: now}, now)
+	answers.keep(keys.of("jira", "corp", "revision", token), p, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
 	if n := testing.AllocsPerRun(1000, func() {
 		if answers.lookup(keys.of("jira", "corp", "revision", token), p, now) == nil {
 			t.Fatal("not there")
@@ -174,11 +176,11 @@ func TestALookupAllocatesNothing(t *testing.T) {
 
 func BenchmarkCacheLookup(b *testing.B) {
 	now, keys, answers := time.Now(), newKeyer(), newTestAnswers(b, 100_000)
-	p := &provider{maxTTL: time.Hour}
+	p := &trusted{maxTTL: time.Hour}
 	tokens := make([]string, 10_000)
 	for i := range tokens {
 		tokens[i] = fmt.Sprintf("%d-%s", i, strings.Repeat("t", 40))
-		answers.keep(keys.of("jira", "corp", "0123456789abcdef0123456789abcdef", tokens[i]), p, &answer{facts: facts{active: true}, at: now}, now)
+		answers.keep(keys.of("jira", "corp", "0123456789abcdef0123456789abcdef", tokens[i]), p, &answer{Facts: provider.Facts{Active: true}, at: now}, now)
 	}
 	b.ReportAllocs()
 	i := 0
@@ -193,19 +195,23 @@ func BenchmarkCacheLookup(b *testing.B) {
 // BenchmarkCacheMemory reports what an entry of an ordinary reply costs in a full cache.
 func BenchmarkCacheMemory(b *testing.B) {
 	const entries = 100_000
-	body := `{"active":true,"client_id":"ci-bot-%d","username":"service-account-ci-bot-%d","sub":"f:5b0a:%d","scope":"read write admin","aud":["gatehouse","jira"],"iss":"https://sso.example.com/realms/corp","exp":1900000000,"iat":1800000000,"token_type":"Bearer"}`
+	says := func(i int) provider.Facts { // as a reply is read: each name is a text of its own
+		text := func(format string) string { return fmt.Sprintf(format, i) }
+		return provider.Facts{
+			Active: true, ClientID: text("ci-bot-%d"), Username: text("service-account-ci-bot-%d"), Subject: text("f:5b0a:%d"),
+			Scopes: []string{strings.Clone("read"), strings.Clone("write"), strings.Clone("admin")}, Audience: []string{strings.Clone("gatehouse"), strings.Clone("jira")},
+			Issuer: strings.Clone("https://sso.example.com/realms/corp"), TokenType: strings.Clone("Bearer"),
+			ExpiresAt: time.Unix(1_900_000_000, 0), IssuedAt: time.Unix(1_800_000_000, 0),
+		}
+	}
 	for b.Loop() {
 		now, keys, answers := time.Now(), newKeyer(), newTestAnswers(b, entries)
-		p := &provider{maxTTL: time.Hour}
+		p := &trusted{maxTTL: time.Hour}
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range entries {
-			f, err := parseReply(fmt.Appendf(nil, body, i, i, i), customReading(""), now)
-			if err != nil {
-				b.Fatal(err)
-			}
-			answers.keep(keys.of("jira", "corp", "revision", fmt.Sprint(i)), p, &answer{facts: f, at: now}, now)
+			answers.keep(keys.of("jira", "corp", "revision", fmt.Sprint(i)), p, &answer{Facts: says(i), at: now}, now)
 		}
 		answers.active.CleanUp()
 		runtime.GC()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // counters are the service's metrics. No label ever holds anything a caller chose.
@@ -62,8 +64,8 @@ func (c *counters) looked(question string, found bool) {
 }
 
 // called counts a call of a provider; took is 0 for one that was not made.
-func (c *counters) called(e *endpoint, call, result string, took time.Duration) {
-	c.calls.WithLabelValues(e.site, e.provider, call, result).Inc()
+func (c *counters) called(e *provider.Endpoint, call, result string, took time.Duration) {
+	c.calls.WithLabelValues(e.Site, e.Provider, call, result).Inc()
 	if took > 0 {
 		c.seconds.WithLabelValues(call).Observe(took.Seconds())
 	}
@@ -143,8 +145,8 @@ func (g *providerGauges) Collect(out chan<- prometheus.Metric) {
 				continue
 			}
 			gauge(g.usable, 1, s.id, p.id)
-			gauge(g.breaker, float64(p.ask.breaker.State(now)), s.id, p.id)
-			gauge(g.inFlight, float64(p.ask.gate.Inside()), s.id, p.id)
+			gauge(g.breaker, float64(p.ask.Breaker.State(now)), s.id, p.id)
+			gauge(g.inFlight, float64(p.ask.Gate.Inside()), s.id, p.id)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // maxDebts is how many tokens are remembered, whole, because their providers owe a word about them.
@@ -19,13 +21,13 @@ type debts struct {
 }
 
 type debt struct {
-	provider *provider
+	provider *trusted
 	token    string
 	last     *answer
 }
 
 // owe remembers a token; kept is false when there are too many.
-func (d *debts) owe(k key, p *provider, token string, last *answer) (kept bool) {
+func (d *debts) owe(k key, p *trusted, token string, last *answer) (kept bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, known := d.all[k]; !known && len(d.all) >= maxDebts {
@@ -45,10 +47,10 @@ func (d *debts) settled(k key) {
 }
 
 // byEndpoint gives what is owed, by who owes it.
-func (d *debts) byEndpoint() map[*endpoint][]key {
+func (d *debts) byEndpoint() map[*provider.Endpoint][]key {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	owed := map[*endpoint][]key{}
+	owed := map[*provider.Endpoint][]key{}
 	for k, one := range d.all {
 		owed[one.provider.ask] = append(owed[one.provider.ask], k)
 	}
@@ -82,28 +84,28 @@ func (a *asker) collect(ctx context.Context, config *keeper, every time.Duration
 }
 
 // collected asks about one token; false when the provider does not answer.
-func (a *asker) collected(ctx context.Context, x *index, e *endpoint, k key) bool {
+func (a *asker) collected(ctx context.Context, x *index, e *provider.Endpoint, k key) bool {
 	one := a.debts.of(k)
-	if now := x.provider(e.site, e.provider); one.provider == nil || now == nil || now.ask != e {
+	if now := x.provider(e.Site, e.Provider); one.provider == nil || now == nil || now.ask != e {
 		a.debts.settled(k) // nobody trusts it any more, or it is asked in another way: the token is asked about when it is used
 		return true
 	}
 	found := a.answers.lookup(k, one.provider, time.Now())
 	if found == nil { // else somebody who used it has asked
 		var err error
-		found, err = a.flights.do(ctx, k, "", func(ctx context.Context) (*answer, error) { return a.anew(ctx, one.provider, k, one.token) })
+		found, err = a.flights.Do(ctx, k, "", func(ctx context.Context) (*answer, error) { return a.anew(ctx, one.provider, k, one.token) })
 		if err != nil {
 			return false
 		}
 	}
 	a.debts.settled(k)
-	if found.active {
-		a.counters.rechecked.WithLabelValues(e.site, e.provider, "good").Inc()
+	if found.Active {
+		a.counters.rechecked.WithLabelValues(e.Site, e.Provider, "good").Inc()
 		return true
 	}
-	a.counters.rechecked.WithLabelValues(e.site, e.provider, "not_good").Inc()
-	a.log.LogAttrs(ctx, slog.LevelWarn, "a token that was let in while its provider was away is not good any more",
-		slog.String("site", e.site), slog.String("provider", e.provider), slog.String("client_id", one.last.clientID), slog.String("user", one.last.username),
+	a.counters.rechecked.WithLabelValues(e.Site, e.Provider, "not_good").Inc()
+	a.via.Log.LogAttrs(ctx, slog.LevelWarn, "a token that was let in while its provider was away is not good any more",
+		slog.String("site", e.Site), slog.String("provider", e.Provider), slog.String("client_id", one.last.ClientID), slog.String("user", one.last.Username),
 		slog.Time("last_said_good_at", one.last.at))
 	return true
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/names"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
@@ -139,7 +140,7 @@ func (q *query) getFrom(ctx context.Context, n *node, target string, into any) (
 	} else {
 		r.SetBasicAuth(how.account, how.value)
 	}
-	reply, err := q.client.Do(r)
+	reply, err := q.client.Do(r) //nolint:bodyclose // remote.Finish closes it
 	if err != nil {
 		return 0, remote.NotAnswered(ctx, err)
 	}
@@ -213,7 +214,7 @@ func (k *keeper) directory(ctx context.Context, old *index, c *configlog.Site, p
 	before := old.directory(c.ID)
 	how, nodes, cannot := k.lookingUp(ctx, before, c, product)
 	if cannot != nil {
-		d.trouble = cannot.trouble
+		d.trouble = cannot.Trouble
 		k.troubled(ctx, "directory", c.ID, before != nil && before.trouble == d.trouble, cannot)
 		return d
 	}
@@ -229,16 +230,16 @@ func (k *keeper) directory(ctx context.Context, old *index, c *configlog.Site, p
 	return d
 }
 
-func (k *keeper) lookingUp(ctx context.Context, before *directory, c *configlog.Site, product *upstream) (lookingUp, *upstream, *cannot) {
+func (k *keeper) lookingUp(ctx context.Context, before *directory, c *configlog.Site, product *upstream) (lookingUp, *upstream, *provider.Cannot) {
 	l := lookingUp{kind: c.Directory.Source, url: c.Directory.URL, account: c.Directory.Account, secret: c.DirectoryCredential()}
 	nodes := product
 	switch {
 	case l.account == "" || l.secret.IsZero():
-		return l, nil, &cannot{trouble: troubleAccount}
+		return l, nil, &provider.Cannot{Trouble: troubleAccount}
 	case l.kind == sourceCrowd:
 		l.groups, nodes = crowdGroups, newCrowd(c, k.revisions, k.settings)
 	case product == nil || product.product.groups == nil:
-		return l, nil, &cannot{trouble: troubleGroups}
+		return l, nil, &provider.Cannot{Trouble: troubleGroups}
 	default:
 		l.groups, l.bearer = product.product.groups, c.Upstream.Driver != "basic"
 	}
@@ -246,7 +247,7 @@ func (k *keeper) lookingUp(ctx context.Context, before *directory, c *configlog.
 	if before != nil && before.ask != nil && l.secret.Ref != "" && before.ask.how.secret == l.secret {
 		l.value = before.ask.how.value // sealed under a key that is never written again
 	} else if l.value, err = k.opener.Open(ctx, l.secret); err != nil {
-		return l, nil, &cannot{trouble: troubleUnopened, cause: err}
+		return l, nil, &provider.Cannot{Trouble: provider.TroubleUnopened, Cause: err}
 	}
 	return l, nodes, nil
 }

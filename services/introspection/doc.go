@@ -7,9 +7,13 @@
 //	     identity.v1.trial       one of these, or a token fetched, at a site as it is given, with nothing remembered and every
 //	                             call noted (package witness)
 //	     the configuration log                    -> which providers and nodes there are, and how they are asked
-//	out  questions to providers, by the validator of each (validator.go: rfc7662.go, jwt.go, tokeninfo.go, github.go), GET to
-//	     the products' nodes and to Crowd, codes and client credentials to token endpoints (issue.go); nothing else, and never
+//	out  questions to providers, by the validator of each (package provider), GET to
+//	     the products' nodes and to Crowd, codes and client credentials to token endpoints; nothing else, and never
 //	     what a gateway should decide: exp, nbf, scopes and audience are judged there, on every call
+//
+// The rooms: package provider is how one identity provider is asked and what it says; remote is how anybody is called over HTTP,
+// with gates and breakers; flight makes one call for all who ask the same; witness notes the calls of a trial. Here are the
+// caches, the products and the directories, and keeper.go, which turns a Snapshot into what is asked.
 //
 // Several instances share the questions (queue group introspection). A question names the configuration it is
 // asked under, and an instance that is behind catches up for at most Settings.CatchUp.

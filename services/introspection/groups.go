@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/flight"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
@@ -40,7 +41,7 @@ type memberships struct {
 	keys           *keyer
 	active, others *otter.Cache[key, *membership]
 	otherTTL       time.Duration
-	flights        flights[*membership]
+	flights        flight.Group[*membership]
 	log            *slog.Logger
 	tracer         trace.Tracer
 	counters       *counters
@@ -109,12 +110,12 @@ func (m *memberships) ask(ctx context.Context, d *directory, user string) (*memb
 	if found := m.lookup(k, d, now); found != nil {
 		m.counters.looked("groups", true)
 		if found.standing == standingActive && found.renewal.Due(now.Sub(found.at), d.maxAge, 0.5, now) {
-			m.flights.start(ctx, k, look)
+			m.flights.Start(ctx, k, look)
 		}
 		return found, nil
 	}
 	m.counters.looked("groups", false)
-	return m.flights.do(ctx, k, "the directory has not answered yet", look)
+	return m.flights.Do(ctx, k, "the directory has not answered yet", look)
 }
 
 // lookup gives what may still be used of a user.

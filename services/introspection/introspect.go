@@ -3,18 +3,15 @@ package introspection
 import (
 	"cmp"
 	"context"
-	"strings"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
-)
 
-// maxToken is the longest credential anybody is asked about; JWTs with many groups reach some 8 KiB.
-const maxToken = 16 << 10
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
+)
 
 // tokens answers identity.v1.introspect.
 type tokens struct {
@@ -34,7 +31,7 @@ func (t *tokens) introspect(ctx context.Context, r *identityv1.IntrospectRequest
 	if s == nil {
 		return nil, fault.Newf(fault.NotFound, "no site %.64q", r.GetSite())
 	}
-	if !tokenShaped(r.GetToken()) {
+	if !provider.TokenShaped(r.GetToken()) {
 		return &identityv1.IntrospectReply{Detail: "malformed"}, nil // no provider is shown what cannot be a token
 	}
 	return t.firstActive(ctx, s.choose(r.GetToken()), r.GetToken())
@@ -42,10 +39,10 @@ func (t *tokens) introspect(ctx context.Context, r *identityv1.IntrospectRequest
 
 // firstActive asks providers in their order until one says active. The token is inactive only when all of them
 // have said so: one that is away might have known it.
-func (t *tokens) firstActive(ctx context.Context, providers []*provider, token string) (proto.Message, error) {
+func (t *tokens) firstActive(ctx context.Context, providers []*trusted, token string) (proto.Message, error) {
 	if len(providers) > 1 { // known to the last must not wait for the first
 		for _, p := range providers {
-			if a := t.asker.cached(p, token); a != nil && a.active {
+			if a := t.asker.cached(p, token); a != nil && a.Active {
 				return reply(p, a), nil
 			}
 		}
@@ -58,7 +55,7 @@ func (t *tokens) firstActive(ctx context.Context, providers []*provider, token s
 		case err != nil && away == nil:
 			away = err
 		case err != nil:
-		case a.active:
+		case a.Active:
 			return reply(p, a), nil
 		default:
 			inactive = older(inactive, reply(p, a))
@@ -78,34 +75,21 @@ func older(a, b *identityv1.IntrospectReply) *identityv1.IntrospectReply {
 	return b
 }
 
-func reply(p *provider, a *answer) *identityv1.IntrospectReply {
+func reply(p *trusted, a *answer) *identityv1.IntrospectReply {
 	out := &identityv1.IntrospectReply{
-		Provider: p.id, ProviderRevision: p.ask.revision,
+		Provider: p.id, ProviderRevision: p.ask.Revision,
 		Age: durationpb.New(max(0, time.Since(a.at))), Stale: a.stale,
 	}
-	if !a.active {
-		out.Detail = cmp.Or(a.detail, "inactive")
+	if !a.Active {
+		out.Detail = cmp.Or(a.Detail, "inactive")
 		return out
 	}
 	out.Active, out.Holder = true, identityv1.IntrospectReply_HOLDER_CLIENT
-	if a.person {
+	if a.Person {
 		out.Holder = identityv1.IntrospectReply_HOLDER_PERSON
 	}
-	out.ClientId, out.Username, out.Subject, out.MappedUser = a.clientID, a.username, a.subject, a.mappedUser
-	out.Scopes, out.Audience, out.Issuer, out.TokenType = a.scopes, a.audience, a.issuer, a.tokenType
-	out.ExpiresAt, out.NotBefore, out.IssuedAt = stamp(a.expiresAt), stamp(a.notBefore), stamp(a.issuedAt)
+	out.ClientId, out.Username, out.Subject, out.MappedUser = a.ClientID, a.Username, a.Subject, a.MappedUser
+	out.Scopes, out.Audience, out.Issuer, out.TokenType = a.Scopes, a.Audience, a.Issuer, a.TokenType
+	out.ExpiresAt, out.NotBefore, out.IssuedAt = provider.Stamp(a.ExpiresAt), provider.Stamp(a.NotBefore), provider.Stamp(a.IssuedAt)
 	return out
-}
-
-func stamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	return timestamppb.New(t)
-}
-
-// tokenShaped tells whether a credential can be one at all: visible ASCII (RFC 6750 §2.1, RFC 6749 A.12), and
-// not endless.
-func tokenShaped(token string) bool {
-	return len(token) <= maxToken && !strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' })
 }

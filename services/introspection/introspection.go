@@ -20,6 +20,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/flight"
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
@@ -118,7 +120,7 @@ type answering struct {
 	settings Settings
 	host     *service.Host
 	counters *counters
-	life     *life
+	life     *flight.Life
 	clients  clients
 }
 
@@ -131,7 +133,7 @@ func newAnswering(work context.Context, host *service.Host, s Settings, keep *ke
 		return nil, err
 	}
 	a := &answering{
-		config: keep, flows: keep.flows, settings: s, host: host, counters: newCounters(), life: &life{ctx: work},
+		config: keep, flows: keep.flows, settings: s, host: host, counters: newCounters(), life: &flight.Life{Context: work},
 		clients: clients{kept: remote.NewClient(s.Limits, roots, true), once: remote.NewClient(s.Limits, roots, false)},
 	}
 	return a, a.remember()
@@ -162,17 +164,19 @@ func (a *answering) remember() error {
 	}
 	keys := newKeyer()
 	a.tokens = &tokens{config: a.config, asker: &asker{
-		client: a.clients.kept, timeout: s.CallTimeout, keys: keys, answers: known, flights: flights[*answer]{life: a.life},
-		log: host.Log, tracer: host.Tracer, counters: a.counters,
+		via: &provider.Via{
+			Client: a.clients.kept, Timeout: s.CallTimeout, Life: a.life, Log: host.Log, Tracer: host.Tracer, Counted: a.counters.called,
+		},
+		keys: keys, answers: known, flights: flight.Group[*answer]{Life: a.life}, counters: a.counters,
 	}}
 	a.people = &people{
 		config: a.config, client: &productClient{clients: a.clients, timeout: s.CallTimeout}, keys: keys,
-		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL, flights: flights[*verdict]{life: a.life},
+		known: users, refused: refused, knownTTL: s.KnownTTL, refusedTTL: s.RefusedTTL, flights: flight.Group[*verdict]{Life: a.life},
 		tracer: host.Tracer, counters: a.counters,
 	}
 	a.groups = &memberships{
 		config: a.config, client: a.clients.kept, timeout: s.CallTimeout, keys: keys, active: active, others: others, otherTTL: s.RefusedTTL,
-		flights: flights[*membership]{life: a.life},
+		flights: flight.Group[*membership]{Life: a.life},
 		log:     host.Log, tracer: host.Tracer, counters: a.counters,
 	}
 	return nil
@@ -180,7 +184,7 @@ func (a *answering) remember() error {
 
 // close waits for shared calls whose callers have left, and closes the connections.
 func (a *answering) close() {
-	a.life.end()
+	a.life.End()
 	a.clients.kept.CloseIdleConnections()
 	a.clients.once.CloseIdleConnections()
 }

@@ -2,7 +2,6 @@ package introspection
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -13,6 +12,8 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // keeper keeps the index of the last Snapshot, with every secret open that can be opened, and goes on trying
@@ -97,13 +98,13 @@ func (k *keeper) build(ctx context.Context) {
 				sealed[named.Key()] = true
 				x.files = x.files || named.File != ""
 			}
-			x.unopened = x.unopened || p.trouble == troubleUnopened
+			x.unopened = x.unopened || p.trouble == provider.TroubleUnopened
 		}
 		if s.directory != nil {
 			named := c.DirectoryCredential()
 			sealed[named.Key()] = true
 			x.files = x.files || named.File != ""
-			x.unopened = x.unopened || s.directory.trouble == troubleUnopened
+			x.unopened = x.unopened || s.directory.trouble == provider.TroubleUnopened
 		}
 		x.sites[c.ID] = s
 	}
@@ -122,89 +123,44 @@ func (k *keeper) site(ctx context.Context, old *index, c *configlog.Site) *site 
 	return s
 }
 
-// What keeps a provider from being asked. The log says more.
-const (
-	troubleUnopened = "its secret cannot be opened"
-	troubleKind     = "its kind is not known, or not judged in this way"
-	troubleURL      = "an endpoint of it is no http or https URL, or missing"
-	troubleAuth     = "its caller_auth is not known"
-	troubleRegex    = "its username_regex is none"
-	troubleKey      = "its private key cannot be used"
-)
-
 // provider makes ready one provider, on the endpoint it had before when nothing about that has changed.
-func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *configlog.Provider) *provider {
-	p := &provider{id: c.ID, config: c, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std(), staleFor: c.Cache.StaleFor.Std()}
-	how, err := k.asking(ctx, old, siteID, c)
+func (k *keeper) provider(ctx context.Context, old *index, siteID string, c *configlog.Provider) *trusted {
+	p := &trusted{id: c.ID, config: c, maxTTL: c.Cache.MaxTTL.Std(), negativeTTL: c.Cache.NegativeTTL.Std(), staleFor: c.Cache.StaleFor.Std()}
 	before := old.provider(siteID, c.ID)
-	if err != nil {
-		p.trouble = err.trouble
-		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
-		return p
+	var asked *provider.Endpoint
+	if before != nil {
+		asked = before.ask
 	}
-	revision := how.revision(k.revisions)
-	if before != nil && before.ask != nil && before.ask.revision == revision {
-		p.ask = before.ask
-		return p
+	how, cannot := provider.How(c, asked, func(s configlog.Secret) (string, error) { return k.opener.Open(ctx, s) })
+	if cannot == nil {
+		revision := how.Revised(k.revisions.of)
+		if asked != nil && asked.Revision == revision {
+			p.ask = asked
+			return p
+		}
+		p.ask, cannot = provider.New(siteID, c, how, revision, k.settings.Options)
 	}
-	e := newEndpoint(siteID, c, k.settings)
-	e.revision, e.how = revision, how
-	if e.validator, err = how.judges(e.metadata, k.settings); err != nil {
-		p.trouble = err.trouble
-		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, err)
+	if cannot != nil {
+		p.trouble = cannot.Trouble
+		k.troubled(ctx, "provider "+c.ID, siteID, before != nil && before.trouble == p.trouble, cannot)
 		return p
 	}
 	if before != nil && before.trouble != "" {
 		k.healed(ctx, "provider "+c.ID, siteID)
 	}
-	p.ask = e
 	return p
 }
 
 // troubled logs that what cannot be asked, a provider or the directory of a site, unless that was said before.
-func (k *keeper) troubled(ctx context.Context, what, siteID string, said bool, why *cannot) {
+func (k *keeper) troubled(ctx context.Context, what, siteID string, said bool, why *provider.Cannot) {
 	if !said {
 		k.log.LogAttrs(ctx, slog.LevelWarn, "cannot be asked", slog.String("site", siteID), slog.String("what", what),
-			slog.String("trouble", why.trouble), slog.Any("error", why.cause))
+			slog.String("trouble", why.Trouble), slog.Any("error", why.Cause))
 	}
 }
 
 func (k *keeper) healed(ctx context.Context, what, siteID string) {
 	k.log.LogAttrs(ctx, slog.LevelInfo, "can be asked again", slog.String("site", siteID), slog.String("what", what))
-}
-
-// cannot is why a provider or a directory cannot be asked.
-type cannot struct {
-	trouble string
-	cause   error
-}
-
-// asking gives how a provider is asked, with its secret open.
-func (k *keeper) asking(ctx context.Context, old *index, siteID string, c *configlog.Provider) (asking, *cannot) {
-	a := asking{
-		kind: c.Kind, validation: string(presets.ValidationOf(c)), issuer: c.Issuer, url: c.IntrospectionEndpoint, jwksURI: c.JWKSURI,
-		callerAuth: c.CallerAuth, clientID: c.ClientID, usernameClaim: c.UsernameClaim, usernameRegex: c.UsernameRegex,
-	}
-	needed, known := needsSecret(a.callerAuth)
-	switch {
-	case !known:
-		return a, &cannot{trouble: troubleAuth, cause: errors.New("caller_auth " + strconv.Quote(a.callerAuth))}
-	case !needed || a.validation != string(presets.Introspection) && a.validation != string(presets.JWTAndIntrospection) && a.validation != string(presets.TokenCheck):
-		return a, nil
-	}
-	a.secret = c.ClientSecret
-	if a.callerAuth == "private_key_jwt" {
-		a.secret, a.keyID = c.PrivateKey, c.PrivateKeyID
-	}
-	if p := old.provider(siteID, c.ID); p != nil && p.ask != nil && a.secret.Ref != "" && p.ask.how.secret == a.secret {
-		a.value = p.ask.how.value // sealed under a key that is never written again
-		return a, nil
-	}
-	var err error
-	if a.value, err = k.opener.Open(ctx, a.secret); err != nil {
-		return a, &cannot{trouble: troubleUnopened, cause: err}
-	}
-	return a, nil
 }
 
 // upstream makes ready the nodes of a site, on what is known of them when nothing about them has changed.

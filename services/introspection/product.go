@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-suite/gatehouse/shared/names"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // product is what differs between the products when they are asked who a caller is, and in which groups.
@@ -69,7 +71,7 @@ func bean[T any](body []byte) (T, error) {
 // checkName refuses names no header can carry, or that broken text may have turned into.
 func checkName(name string) error {
 	bad := func(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
-	if len(name) > maxWord || strings.ContainsFunc(name, bad) {
+	if len(name) > provider.MaxWord || strings.ContainsFunc(name, bad) {
 		return errors.New("the reply has an overlong or broken user name")
 	}
 	return nil

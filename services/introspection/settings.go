@@ -7,7 +7,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
 
-	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // Settings of the service. What is zero has its default; every interval is a setting so that tests shorten it.
@@ -25,7 +25,7 @@ type Settings struct {
 
 	// ProviderCAFile holds certificate authorities (PEM) that providers and nodes are believed by, beside the system's.
 	ProviderCAFile string `env:"PROVIDER_CA_FILE"`
-	remote.Limits
+	provider.Options
 
 	// Workers is how many requests may be under way at once.
 	Workers int `env:"INTROSPECTION_WORKERS"` // default 4096
@@ -41,13 +41,6 @@ type Settings struct {
 	KnownTTL   time.Duration `env:"WHOAMI_KNOWN_TTL"`   // default 60 s
 	RefusedTTL time.Duration `env:"WHOAMI_REFUSED_TTL"` // default 10 s
 
-	// What a provider publishes is kept: its metadata is fetched again after MetadataRefresh, its keys after KeysRefresh, behind
-	// the back of who needs them; keys that could not be for KeysMaxAge are believed no more. KeysPause is the least time between
-	// two tries, so also how often an unknown key id can make us ask.
-	MetadataRefresh time.Duration `env:"METADATA_REFRESH"` // default 1 h
-	KeysRefresh     time.Duration `env:"KEYS_REFRESH"`     // default 5 min
-	KeysMaxAge      time.Duration `env:"KEYS_MAX_AGE"`     // default 1 h
-	KeysPause       time.Duration `env:"KEYS_PAUSE"`       // default 10 s
 	// StaleRecheck is how often a provider that was away is asked about the tokens that were let in meanwhile.
 	StaleRecheck time.Duration `env:"STALE_RECHECK"` // default 5 s
 	// NodeRest is how long a node that failed is asked last.
@@ -64,7 +57,7 @@ type Settings struct {
 
 func (s Settings) withDefaults() Settings {
 	s.KeysDir = cmp.Or(s.KeysDir, filepath.Join(s.DataDir, "keys"))
-	s.Limits = s.Limits.WithDefaults()
+	s.Options = s.WithDefaults()
 	s.Workers = cmp.Or(s.Workers, 4096)
 	s.ActiveEntries = cmp.Or(s.ActiveEntries, 100_000)
 	s.InactiveEntries = cmp.Or(s.InactiveEntries, 10_000)
@@ -72,10 +65,6 @@ func (s Settings) withDefaults() Settings {
 	s.RefusedEntries = cmp.Or(s.RefusedEntries, 10_000)
 	s.KnownTTL = cmp.Or(s.KnownTTL, time.Minute)
 	s.RefusedTTL = cmp.Or(s.RefusedTTL, 10*time.Second)
-	s.MetadataRefresh = cmp.Or(s.MetadataRefresh, time.Hour)
-	s.KeysRefresh = cmp.Or(s.KeysRefresh, 5*time.Minute)
-	s.KeysMaxAge = cmp.Or(s.KeysMaxAge, time.Hour)
-	s.KeysPause = cmp.Or(s.KeysPause, 10*time.Second)
 	s.StaleRecheck = cmp.Or(s.StaleRecheck, 5*time.Second)
 	s.NodeRest = cmp.Or(s.NodeRest, 5*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, time.Second)

@@ -11,15 +11,17 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
 	"golang.org/x/oauth2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // flow is a sign-in that has begun: what the browser keeps of it while it is at the provider, sealed, so that any instance of
@@ -86,37 +88,20 @@ func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeReques
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.at(ctx)
-	switch {
-	case err != nil:
-		return nil, err
-	case at.AuthURL == "":
-		return nil, c.unnamed("authorization_endpoint")
-	case at.TokenURL == "":
-		return nil, c.unnamed("token_endpoint")
-	}
 	f := &flow{
-		Site: r.GetSite(), Provider: p.id, Revision: p.ask.revision, State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		Site: r.GetSite(), Provider: p.id, Revision: p.ask.Revision, State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		Redirect: r.GetRedirectUri(), Until: time.Now().Add(flowFor),
 	}
-	sealed, err := a.flows.seal(f)
+	at, err := c.SignIn(ctx, f.Redirect, f.State, f.Verifier)
 	if err != nil {
 		return nil, err
 	}
-	return &identityv1.AuthorizeReply{
-		Url: c.oauth2(at, f).AuthCodeURL(f.State, oauth2.S256ChallengeOption(f.Verifier)), Flow: sealed, GoodFor: durationpb.New(flowFor),
-	}, nil
-}
-
-// oauth2 is the client as the library has it.
-func (c *client) oauth2(at oauth2.Endpoint, f *flow) *oauth2.Config {
-	return &oauth2.Config{
-		ClientID: c.caller.id, ClientSecret: c.caller.secret, Endpoint: at, RedirectURL: f.Redirect, Scopes: strings.Fields(c.provider.Scope),
-	}
+	sealed, err := a.flows.seal(f)
+	return &identityv1.AuthorizeReply{Url: at, Flow: sealed, GoodFor: durationpb.New(flowFor)}, err
 }
 
 // signsIn gives a provider at which people sign in.
-func (a *answering) signsIn(ctx context.Context, siteID, providerID string, seq uint64) (*provider, error) {
+func (a *answering) signsIn(ctx context.Context, siteID, providerID string, seq uint64) (*trusted, error) {
 	x, err := a.config.at(ctx, seq)
 	if err != nil {
 		return nil, err
@@ -128,6 +113,15 @@ func (a *answering) signsIn(ctx context.Context, siteID, providerID string, seq 
 	return p, nil
 }
 
+// client gives Gatehouse as a client of a provider; see provider.NewClient.
+func (a *answering) client(ctx context.Context, p *trusted, id, secret string) (*provider.Client, error) {
+	if p.ask == nil {
+		return nil, fault.New(fault.Unavailable, "provider "+p.id+" cannot be asked: "+p.trouble)
+	}
+	open := func(s configlog.Secret) (string, error) { return a.config.opener.Open(ctx, s) }
+	return provider.NewClient(p.ask, p.config, a.tokens.asker.via, a.clients.once, id, secret, open)
+}
+
 // exchange answers identity.v1.exchange.
 func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest) (proto.Message, error) {
 	f := a.flows.open(r.GetFlow())
@@ -136,14 +130,14 @@ func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest)
 		return nil, fault.New(fault.Invalid, "this sign-in was not begun in this browser")
 	case time.Now().After(f.Until):
 		return nil, fault.New(fault.Invalid, "this sign-in was begun too long ago")
-	case r.GetCode() == "" || len(r.GetCode()) > maxToken:
+	case r.GetCode() == "" || len(r.GetCode()) > provider.MaxToken:
 		return nil, fault.New(fault.Invalid, "the provider has sent no code")
 	}
 	p, err := a.signsIn(ctx, f.Site, f.Provider, r.GetConfigSequence())
 	switch {
 	case err != nil:
 		return nil, err
-	case p.ask == nil || p.ask.revision != f.Revision:
+	case p.ask == nil || p.ask.Revision != f.Revision:
 		return nil, fault.New(fault.Invalid, "the provider is another one by now: begin again")
 	case r.GetIssuer() != "" && p.config.Issuer != "" && !presets.SameIssuer(r.GetIssuer(), p.config.Issuer): // RFC 9207 §2.4
 		return nil, fault.New(fault.Invalid, "the answer is another provider's")
@@ -152,26 +146,23 @@ func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest)
 	if err != nil {
 		return nil, err
 	}
-	at, err := c.at(ctx)
-	if err == nil && at.TokenURL == "" {
-		err = c.unnamed("token_endpoint")
-	}
-	if err != nil {
-		return nil, err
-	}
-	params, err := c.params(at.TokenURL)
-	if err != nil {
-		return nil, err
-	}
-	options := []oauth2.AuthCodeOption{oauth2.VerifierOption(f.Verifier)}
-	for name := range params {
-		options = append(options, oauth2.SetAuthURLParam(name, params.Get(name)))
-	}
-	token, err := c.issued(ctx, func(ctx context.Context) (*oauth2.Token, error) {
-		return c.oauth2(at, f).Exchange(ctx, r.GetCode(), options...)
-	})
+	token, err := c.Exchange(ctx, r.GetCode(), f.Verifier, f.Redirect)
 	if err != nil {
 		return nil, err
 	}
 	return &identityv1.ExchangeReply{Provider: p.id, Token: token}, nil
+}
+
+// fetch gets a token by client credentials, as the provider's own client or as another. hide is told what is shown for it.
+func (a *answering) fetch(ctx context.Context, r *identityv1.FetchRequest, hide func(secret string)) (*identityv1.Token, error) {
+	p := a.config.current.Load().provider(r.GetSite(), r.GetProvider())
+	if p == nil {
+		return nil, fault.Newf(fault.NotFound, "no provider %.64q", r.GetProvider())
+	}
+	c, err := a.client(ctx, p, r.GetClientId(), r.GetClientSecret())
+	if err != nil {
+		return nil, err
+	}
+	hide(c.Secret())
+	return c.Fetch(ctx)
 }

@@ -101,7 +101,7 @@ func (k *keeper) hideSecrets(seen *witness.Witness) {
 	for _, s := range k.current.Load().sites {
 		for _, p := range s.providers {
 			if p.ask != nil {
-				seen.Hide(p.ask.how.value)
+				seen.Hide(p.ask.How.Secret())
 			}
 		}
 		if s.directory != nil && s.directory.ask != nil {

@@ -124,7 +124,7 @@ func (p *productClient) askNode(ctx context.Context, product product, n *node, c
 		client = p.once
 	}
 	c.show(r)
-	reply, err := client.Do(r)
+	reply, err := client.Do(r) //nolint:bodyclose // remote.Finish closes it
 	if err != nil {
 		return nil, connected.Load(), remote.NotAnswered(ctx, err)
 	}

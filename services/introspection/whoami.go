@@ -17,6 +17,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gatehouse-suite/gatehouse/services/introspection/flight"
+	"github.com/gatehouse-suite/gatehouse/services/introspection/provider"
 )
 
 // credential is a PAT, a password or a session.
@@ -39,16 +42,16 @@ func credentialOf(r *identityv1.WhoAmIRequest) (c credential, possible bool, err
 	switch x := r.GetCredential().(type) {
 	case *identityv1.WhoAmIRequest_Pat:
 		c = credential{kind: kindPAT, secret: x.Pat}
-		return c, c.secret != "" && tokenShaped(c.secret), nil
+		return c, c.secret != "" && provider.TokenShaped(c.secret), nil
 	case *identityv1.WhoAmIRequest_Password:
 		c = credential{kind: kindPassword, user: x.Password.GetUsername(), secret: x.Password.GetPassword()}
 		// RFC 7617 §2: no colon in a user name, no control characters in either.
-		possible = c.user != "" && c.secret != "" && len(c.user) <= maxWord && len(c.secret) <= maxToken &&
+		possible = c.user != "" && c.secret != "" && len(c.user) <= provider.MaxWord && len(c.secret) <= provider.MaxToken &&
 			!strings.Contains(c.user, ":") && !strings.ContainsFunc(c.user+c.secret, unicode.IsControl)
 		return c, possible, nil
 	case *identityv1.WhoAmIRequest_Session:
 		c = credential{kind: kindSession, node: x.Session.GetNode(), secret: x.Session.GetCookies()}
-		return c, c.secret != "" && len(c.secret) <= maxToken && !strings.ContainsFunc(c.secret, unicode.IsControl), nil
+		return c, c.secret != "" && len(c.secret) <= provider.MaxToken && !strings.ContainsFunc(c.secret, unicode.IsControl), nil
 	default:
 		return c, false, fault.New(fault.Invalid, "no credential")
 	}
@@ -75,7 +78,7 @@ type people struct {
 	keys                 *keyer
 	known, refused       *otter.Cache[key, *verdict]
 	knownTTL, refusedTTL time.Duration
-	flights              flights[*verdict]
+	flights              flight.Group[*verdict]
 	tracer               trace.Tracer
 	counters             *counters
 }
@@ -125,7 +128,7 @@ func (p *people) ask(ctx context.Context, u *upstream, c credential) (*verdict, 
 		return v, nil
 	}
 	p.counters.looked("whoami", false)
-	return p.flights.do(ctx, k, "the product has not answered yet", func(ctx context.Context) (*verdict, error) { return p.shared(ctx, u, c, k) })
+	return p.flights.Do(ctx, k, "the product has not answered yet", func(ctx context.Context) (*verdict, error) { return p.shared(ctx, u, c, k) })
 }
 
 func (p *people) lookup(k key, now time.Time) *verdict {

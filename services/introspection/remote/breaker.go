@@ -34,12 +34,14 @@ type failure struct {
 // BreakerState is what the metrics show.
 type BreakerState int
 
+// The states; a half-open one waits for its probe.
 const (
 	Closed BreakerState = iota
 	HalfOpen
 	Open
 )
 
+// NewBreaker gives one that is closed.
 func NewBreaker(s Limits) *Breaker {
 	return &Breaker{failures: s.BreakerFailures, window: s.BreakerWindow, pause: s.BreakerPause, maxPause: s.BreakerMaxPause}
 }
@@ -102,6 +104,7 @@ func (b *Breaker) count(token [32]byte, now time.Time) int {
 	return len(b.failed)
 }
 
+// State is what the breaker is in now.
 func (b *Breaker) State(now time.Time) BreakerState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -40,6 +40,7 @@ func NewClient(s Limits, roots *x509.CertPool, keepAlive bool) *http.Client {
 	}
 }
 
+// SetCommon sets what every call of ours has in its header.
 func SetCommon(h http.Header) {
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "gatehouse-introspection/"+service.Version)
@@ -108,6 +109,7 @@ func readBody(ctx context.Context, r *http.Response) ([]byte, *Problem) {
 	return body, nil
 }
 
+// TooLarge is a reply of more than anybody needs to say.
 func TooLarge() *Problem {
 	return &Problem{Result: Oversized, Text: "the reply is larger than " + strconv.Itoa(maxReply>>10) + " KiB"}
 }

@@ -14,6 +14,7 @@ type Gate struct {
 	waiting atomic.Int64
 }
 
+// NewGate lets n calls in at once.
 func NewGate(n int) *Gate { return &Gate{slots: make(chan struct{}, n)} }
 
 // Enter waits for a slot until ctx ends; who has entered must leave.
@@ -35,6 +36,7 @@ func (g *Gate) Enter(ctx context.Context) error {
 	}
 }
 
+// Leave makes room for the next.
 func (g *Gate) Leave() { <-g.slots }
 
 // Inside is how many calls are being made now.

@@ -3,6 +3,7 @@ package remote
 // Result is what became of one call to a provider, as metrics, log and span name it.
 type Result string
 
+// The results.
 const (
 	Active             Result = "active"
 	Inactive           Result = "inactive"
@@ -19,17 +20,20 @@ const (
 	Stopped            Result = "stopped"     // this service is ending
 )
 
+// Good tells whether the other side has done what it is there for.
 func (r Result) Good() bool { return r == Active || r == Inactive || r == Answered }
 
 // Reached is what a result tells a breaker.
 type Reached int
 
+// Whether somebody was reached.
 const (
 	Unknown    Reached = iota // nothing
 	Reachable                 // the provider is there, whatever it said to this token
 	NotReached                // it is not, or cannot work
 )
 
+// Reach is what the result tells a breaker.
 func (r Result) Reach() Reached {
 	switch r {
 	case ServerError, Timeout, Unreachable:

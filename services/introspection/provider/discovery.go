@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type metadata struct {
 
 // newMetadata gives the metadata of an issuer, kept for a day at least where the issuer does not answer any more: its keys
 // have a time of their own.
-func newMetadata(issuer string, s Settings) *kept[metadata] {
+func newMetadata(issuer string, s Options) *kept[metadata] {
 	return &kept[metadata]{
 		fresh: s.MetadataRefresh, good: 24 * time.Hour, pause: s.KeysPause,
 		fetch: func(ctx context.Context, q *inquiry) (metadata, *remote.Problem) { return discover(ctx, q, issuer) },

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -19,7 +19,7 @@ type tokenCheck struct {
 	reading  reading
 }
 
-func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
+func (v *tokenCheck) judge(ctx context.Context, q *inquiry, token string) (f Facts, at time.Time, _ *remote.Problem) {
 	p := q.send(ctx, call{
 		what: "token_check",
 		make: func(ctx context.Context) (*http.Request, error) { return v.request(ctx, token) },
@@ -71,7 +71,7 @@ func (v *tokenCheck) request(ctx context.Context, token string) (*http.Request, 
 }
 
 // read brings a reply into the form of RFC 7662.
-func (v *tokenCheck) read(r response, token string) (facts, *remote.Problem) {
+func (v *tokenCheck) read(r response, token string) (Facts, *remote.Problem) {
 	malformed := &remote.Problem{Result: remote.Malformed, Text: "the reply is not about the token that was asked about"}
 	var said struct {
 		Token string `json:"token"`
@@ -88,7 +88,7 @@ func (v *tokenCheck) read(r response, token string) (facts, *remote.Problem) {
 	}
 	if json.Unmarshal(r.body, &said) != nil || subtle.ConstantTimeCompare([]byte(said.Token), []byte(token)) != 1 ||
 		said.User.Login == "" || said.App.ClientID != v.caller.id {
-		return facts{}, malformed
+		return Facts{}, malformed
 	}
 	flat := map[string]any{"active": true, "client_id": said.App.ClientID, "login": said.User.Login, "sub": said.User.ID, "scopes": said.Scopes}
 	if !said.CreatedAt.IsZero() {
@@ -99,11 +99,11 @@ func (v *tokenCheck) read(r response, token string) (facts, *remote.Problem) {
 	}
 	body, err := json.Marshal(flat)
 	if err != nil {
-		return facts{}, malformed
+		return Facts{}, malformed
 	}
 	f, err := parseReply(body, v.reading, r.at)
 	if err != nil {
-		return facts{}, &remote.Problem{Result: remote.Malformed, Text: "the reply " + err.Error()}
+		return Facts{}, &remote.Problem{Result: remote.Malformed, Text: "the reply " + err.Error()}
 	}
 	return f, nil
 }

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"crypto"

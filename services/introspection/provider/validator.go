@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"cmp"
@@ -18,19 +18,19 @@ import (
 // validator judges the tokens of one provider in one way. What it gives are facts; at is when they were said. A problem is
 // no word about the token.
 type validator interface {
-	judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, p *remote.Problem)
+	judge(ctx context.Context, q *inquiry, token string) (f Facts, at time.Time, p *remote.Problem)
 }
 
 // judges gives the validator of a provider.
-func (a *asking) judges(found *kept[metadata], s Settings) (validator, *cannot) {
+func (a *Asking) judges(found *kept[metadata], s Options) (validator, *Cannot) {
 	preset, known := presets.Of(a.kind)
 	way := presets.Validation(a.validation)
 	if !known || !preset.Takes(way) {
-		return nil, &cannot{trouble: troubleKind, cause: errors.New("kind " + strconv.Quote(a.kind) + ", validation " + strconv.Quote(a.validation))}
+		return nil, &Cannot{Trouble: troubleKind, Cause: errors.New("kind " + strconv.Quote(a.kind) + ", validation " + strconv.Quote(a.validation))}
 	}
 	for _, raw := range []string{a.issuer, a.url, a.jwksURI} {
 		if raw != "" && !isURL(raw) {
-			return nil, &cannot{trouble: troubleURL} // an error would repeat the URL, which may hold a password
+			return nil, &Cannot{Trouble: troubleURL} // an error would repeat the URL, which may hold a password
 		}
 	}
 	audience := ""
@@ -39,12 +39,12 @@ func (a *asking) judges(found *kept[metadata], s Settings) (validator, *cannot) 
 	}
 	shown, err := newCaller(a.callerAuth, a.clientID, a.value, a.keyID, audience)
 	if err != nil {
-		return nil, &cannot{trouble: troubleKey, cause: err}
+		return nil, &Cannot{Trouble: troubleKey, Cause: err}
 	}
 	how := reading{Reading: preset.Reading, usernameClaim: a.usernameClaim}
 	if a.usernameRegex != "" {
 		if how.usernameIs, err = regexp.Compile(a.usernameRegex); err != nil {
-			return nil, &cannot{trouble: troubleRegex, cause: err}
+			return nil, &Cannot{Trouble: troubleRegex, Cause: err}
 		}
 	}
 	switch way {
@@ -53,7 +53,7 @@ func (a *asking) judges(found *kept[metadata], s Settings) (validator, *cannot) 
 	case presets.TokenCheck:
 		at := strings.ReplaceAll(cmp.Or(a.url, preset.Endpoint), "{client_id}", url.PathEscape(a.clientID))
 		if !isURL(at) {
-			return nil, &cannot{trouble: troubleURL}
+			return nil, &Cannot{Trouble: troubleURL}
 		}
 		return &tokenCheck{endpoint: at, caller: shown, reading: how}, nil
 	case presets.Introspection, presets.JWT, presets.JWTAndIntrospection:
@@ -62,9 +62,9 @@ func (a *asking) judges(found *kept[metadata], s Settings) (validator, *cannot) 
 }
 
 // byStandard is for what discovery, RFC 7662 and JWK sets are enough.
-func (a *asking) byStandard(way presets.Validation, shown *caller, how reading, found *kept[metadata], s Settings) (validator, *cannot) {
+func (a *Asking) byStandard(way presets.Validation, shown *caller, how reading, found *kept[metadata], s Options) (validator, *Cannot) {
 	if a.issuer == "" && (way.Signed() || a.url == "") {
-		return nil, &cannot{trouble: troubleURL}
+		return nil, &Cannot{Trouble: troubleURL}
 	}
 	asked := &introspecting{caller: shown, reading: how, endpoint: given(a.url, found, "introspection_endpoint", func(m metadata) string { return m.Introspection })}
 	if preset, _ := presets.Of(a.kind); way == presets.Introspection && preset.UserInfo && a.issuer != "" {

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -21,10 +21,10 @@ type introspecting struct {
 // endpointURL gives where a provider is asked.
 type endpointURL func(context.Context, *inquiry) (string, *remote.Problem)
 
-func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
+func (v *introspecting) judge(ctx context.Context, q *inquiry, token string) (f Facts, at time.Time, _ *remote.Problem) {
 	where, p := v.endpoint(ctx, q)
 	if p != nil {
-		return facts{}, at, p
+		return Facts{}, at, p
 	}
 	p = q.send(ctx, call{
 		what: "introspect",
@@ -57,8 +57,8 @@ func (v *introspecting) request(ctx context.Context, where, token string) (*http
 }
 
 // result is a good answer as metrics name it.
-func (f *facts) result() remote.Result {
-	if f.active {
+func (f *Facts) result() remote.Result {
+	if f.Active {
 		return remote.Active
 	}
 	return remote.Inactive

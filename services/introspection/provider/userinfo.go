@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -15,14 +15,14 @@ type naming struct {
 	reading  reading
 }
 
-func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
+func (v *naming) judge(ctx context.Context, q *inquiry, token string) (Facts, time.Time, *remote.Problem) {
 	f, at, p := v.then.judge(ctx, q, token)
-	if p != nil || !f.active || !f.person || f.username != "" && (v.reading.usernameClaim == "" || f.mappedUser != "") {
+	if p != nil || !f.Active || !f.Person || f.Username != "" && (v.reading.usernameClaim == "" || f.MappedUser != "") {
 		return f, at, p
 	}
 	where, p := v.endpoint(ctx, q)
 	if p != nil {
-		return facts{}, at, p
+		return Facts{}, at, p
 	}
 	p = q.send(ctx, call{
 		what: "userinfo",
@@ -44,14 +44,14 @@ func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, ti
 				return remote.Answered, nil
 			}
 			m, err := readMembers(r.body, v.reading)
-			var said facts
+			var said Facts
 			if err == nil {
 				said, err = m.facts(v.reading, nil, r.at)
 			}
 			switch {
 			case err != nil:
 				return "", &remote.Problem{Result: remote.Malformed, Text: "its userinfo " + err.Error()}
-			case f.subject != "" && said.subject != "" && f.subject != said.subject:
+			case f.Subject != "" && said.Subject != "" && f.Subject != said.Subject:
 				return "", &remote.Problem{Result: remote.Malformed, Text: "its userinfo is of somebody else"}
 			}
 			f = withName(f, said)
@@ -62,15 +62,15 @@ func (v *naming) judge(ctx context.Context, q *inquiry, token string) (facts, ti
 }
 
 // withName is what is known of a token, with whom userinfo names.
-func withName(f, said facts) facts {
-	if f.subject == "" {
-		f.subject = said.subject
+func withName(f, said Facts) Facts {
+	if f.Subject == "" {
+		f.Subject = said.Subject
 	}
-	if f.username == "" {
-		f.username = said.username
+	if f.Username == "" {
+		f.Username = said.Username
 	}
-	if f.mappedUser == "" {
-		f.mappedUser = said.mappedUser
+	if f.MappedUser == "" {
+		f.MappedUser = said.MappedUser
 	}
 	return f
 }

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -69,13 +69,13 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 	if k.under != nil {
 		return k.under
 	}
-	if now.Sub(k.tried) < k.pause || !q.flights.life.begin() {
+	if now.Sub(k.tried) < k.pause || !q.Life.Begin() {
 		return nil
 	}
 	done := make(chan struct{})
 	k.under, k.tried = done, now
 	go func() {
-		defer q.flights.life.done()
+		defer q.Life.Done()
 		value, p := k.fetched(q)
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -91,12 +91,12 @@ func (k *kept[V]) start(q *inquiry, now time.Time) <-chan struct{} {
 func (k *kept[V]) fetched(q *inquiry) (value V, p *remote.Problem) {
 	defer func() {
 		if crash := recover(); crash != nil {
-			q.log.LogAttrs(q.flights.life.ctx, slog.LevelError, "what a provider publishes crashes who reads it",
-				slog.String("site", q.endpoint.site), slog.String("provider", q.endpoint.provider), slog.String("stack", string(debug.Stack())))
+			q.Log.LogAttrs(q.Life.Context, slog.LevelError, "what a provider publishes crashes who reads it",
+				slog.String("site", q.endpoint.Site), slog.String("provider", q.endpoint.Provider), slog.String("stack", string(debug.Stack())))
 			p = &remote.Problem{Result: remote.Malformed, Text: "what it publishes cannot be read"}
 		}
 	}()
-	return k.fetch(q.flights.life.ctx, q)
+	return k.fetch(q.Life.Context, q)
 }
 
 // wait waits for a try to end, and no longer than one question may take. Only so many may wait: a provider that hangs must not
@@ -106,10 +106,10 @@ func (k *kept[V]) wait(ctx context.Context, q *inquiry, done <-chan struct{}) *r
 		return nil
 	}
 	defer k.waiting.Add(-1)
-	if k.waiting.Add(1) > int64(4*q.endpoint.gate.Size()) {
+	if k.waiting.Add(1) > int64(4*q.endpoint.Gate.Size()) {
 		return &remote.Problem{Result: remote.Refused, Text: "too many wait for what it publishes already"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	ctx, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
 	select {
 	case <-done:

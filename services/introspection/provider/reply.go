@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"bytes"
@@ -18,21 +18,21 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/presets"
 )
 
-// facts are what a provider said of a token, normalised. They are shared by all who ask: nobody changes them.
-type facts struct {
-	active                        bool
-	person                        bool   // issued to one, and not to a client for itself
-	detail                        string // why it is not active
-	clientID, username, subject   string
-	mappedUser, issuer, tokenType string
-	scopes, audience              []string
-	expiresAt, notBefore          time.Time // zero: not said
-	issuedAt                      time.Time
+// Facts are what a provider said of a token, normalised. They are shared by all who ask: nobody changes them.
+type Facts struct {
+	Active                        bool
+	Person                        bool   // issued to one, and not to a client for itself
+	Detail                        string // why it is not active
+	ClientID, Username, Subject   string
+	MappedUser, Issuer, TokenType string
+	Scopes, Audience              []string
+	ExpiresAt, NotBefore          time.Time // zero: not said
+	IssuedAt                      time.Time
 }
 
 // Bounds of what is kept of one reply, so that a cache of many has a bound too.
 const (
-	maxWord  = 1 << 10 // bytes of one name
+	MaxWord  = 1 << 10 // bytes of one name
 	maxWords = 16 << 10
 )
 
@@ -64,19 +64,19 @@ type reading struct {
 //     users could become one.
 //
 // Which members name client, scopes and user is said by how. The error never holds a byte of the reply.
-func parseReply(body []byte, how reading, at time.Time) (facts, error) {
+func parseReply(body []byte, how reading, at time.Time) (Facts, error) {
 	m, err := readMembers(body, how)
 	if err != nil {
-		return facts{}, err
+		return Facts{}, err
 	}
 	switch string(m["active"]) {
 	case "true":
 	case "false":
 		return no("inactive"), nil
 	case "":
-		return facts{}, errors.New("lacks active")
+		return Facts{}, errors.New("lacks active")
 	default:
-		return facts{}, errors.New("has an active that is neither true nor false")
+		return Facts{}, errors.New("has an active that is neither true nor false")
 	}
 	return m.facts(how, how.Person.By, at)
 }
@@ -84,71 +84,71 @@ func parseReply(body []byte, how reading, at time.Time) (facts, error) {
 // parseClaims reads the claims of a token that was verified. What names no client (RFC 9068 §2.2 requires it), or has what
 // only ID tokens have (OpenID Connect Core §2, §3.3.2.11), is no access token; some old Keycloaks put a nonce into those too,
 // but call them Bearer.
-func parseClaims(payload []byte, how reading) (facts, error) {
+func parseClaims(payload []byte, how reading) (Facts, error) {
 	m, err := readMembers(payload, how)
 	if err != nil {
-		return facts{}, err
+		return Facts{}, err
 	}
 	f, err := m.facts(how, slices.Concat(how.Person.By, how.Person.Signed), time.Time{})
-	idToken := m["at_hash"] != nil || m["c_hash"] != nil || m["nonce"] != nil && !strings.EqualFold(f.tokenType, "bearer")
-	if err == nil && f.active && (idToken || f.clientID == "") {
+	idToken := m["at_hash"] != nil || m["c_hash"] != nil || m["nonce"] != nil && !strings.EqualFold(f.TokenType, "bearer")
+	if err == nil && f.Active && (idToken || f.ClientID == "") {
 		return no("it is an ID token, or names no client"), nil
 	}
 	return f, err
 }
 
 // parseInfo reads claims that a provider gave at a time; who gives them says that the token is active.
-func parseInfo(body []byte, how reading, at time.Time) (facts, error) {
+func parseInfo(body []byte, how reading, at time.Time) (Facts, error) {
 	m, err := readMembers(body, how)
 	if err != nil {
-		return facts{}, err
+		return Facts{}, err
 	}
 	f, err := m.facts(how, how.Person.By, at)
-	if err == nil && f.active && (f.clientID == "" || f.expiresAt.IsZero()) {
+	if err == nil && f.Active && (f.ClientID == "" || f.ExpiresAt.IsZero()) {
 		err = errors.New("names no client or no end")
 	}
 	return f, err
 }
 
 // parseRefusal reads an error reply (RFC 6749 §5.2): invalid_token is a word about the token, everything else is not.
-func parseRefusal(body []byte) (facts, error) {
+func parseRefusal(body []byte) (Facts, error) {
 	var said struct {
 		Error string `json:"error"`
 	}
 	if json.Unmarshal(body, &said) != nil || said.Error != "invalid_token" {
-		return facts{}, errors.New("is an error that is not about the token")
+		return Facts{}, errors.New("is an error that is not about the token")
 	}
 	return no("inactive"), nil
 }
 
-func (m members) facts(how reading, signs []presets.Sign, at time.Time) (facts, error) {
+func (m members) facts(how reading, signs []presets.Sign, at time.Time) (Facts, error) {
 	r := reader{members: m}
 	if r.value("cnf") != nil {
 		return no("it is bound to a key, which a Bearer does not prove"), nil
 	}
-	f := facts{
-		active:     true,
-		clientID:   r.word(how.Client...),
-		username:   r.word(r.trusted(how.Names)...),
-		subject:    r.word("sub"),
-		issuer:     r.word("iss"),
-		tokenType:  r.tokenType(),
-		scopes:     r.scopes(how.Scopes),
-		audience:   r.words(false, "aud"),
-		expiresAt:  r.time("exp"),
-		notBefore:  r.time("nbf"),
-		issuedAt:   r.time("iat"),
-		mappedUser: r.mappedUser(how),
+	f := Facts{
+		Active:     true,
+		ClientID:   r.word(how.Client...),
+		Username:   r.word(r.trusted(how.Names)...),
+		Subject:    r.word("sub"),
+		Issuer:     r.word("iss"),
+		TokenType:  r.tokenType(),
+		Scopes:     r.scopes(how.Scopes),
+		Audience:   r.words(false, "aud"),
+		ExpiresAt:  r.time("exp"),
+		NotBefore:  r.time("nbf"),
+		IssuedAt:   r.time("iat"),
+		MappedUser: r.mappedUser(how),
 	}
-	if f.expiresAt.IsZero() && !at.IsZero() {
-		f.expiresAt = r.after("expires_in", at)
+	if f.ExpiresAt.IsZero() && !at.IsZero() {
+		f.ExpiresAt = r.after("expires_in", at)
 	}
-	f.person = r.person(how.Person, signs, f.clientID)
+	f.Person = r.person(how.Person, signs, f.ClientID)
 	if r.err == nil && r.size > maxWords {
 		r.err = fmt.Errorf("names more than %d KiB of scopes and audiences", maxWords>>10)
 	}
 	if r.err != nil {
-		return facts{}, r.err
+		return Facts{}, r.err
 	}
 	return f, nil
 }
@@ -291,7 +291,7 @@ func asWord(v json.RawMessage) (string, bool) {
 
 func (r *reader) clean(name, s string) string {
 	bad := func(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
-	if len(s) > maxWord || strings.ContainsFunc(s, bad) {
+	if len(s) > MaxWord || strings.ContainsFunc(s, bad) {
 		r.wrong(name, "an overlong or broken name")
 		return ""
 	}

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"encoding/json"
@@ -25,52 +25,52 @@ func TestRealReplies(t *testing.T) {
 	for name, c := range map[string]struct {
 		body  string
 		claim string
-		want  facts
+		want  Facts
 	}{
 		"RFC 7662 §2.2": {
 			body: `{"active": true, "client_id": "l238j323ds-23ij4", "username": "jdoe", "scope": "read write dolphin", "sub": "Z5O3upPC88QrAjx00dis",
 				"aud": "https://protected.example.net/resource", "iss": "https://server.example.com/", "exp": 1419356238, "iat": 1419350238, "extension_field": "twenty-seven"}`,
-			want: facts{
-				clientID: "l238j323ds-23ij4", username: "jdoe", person: true, subject: "Z5O3upPC88QrAjx00dis", issuer: "https://server.example.com/",
-				scopes: []string{"read", "write", "dolphin"}, audience: []string{"https://protected.example.net/resource"}, expiresAt: at(1419356238), issuedAt: at(1419350238),
+			want: Facts{
+				ClientID: "l238j323ds-23ij4", Username: "jdoe", Person: true, Subject: "Z5O3upPC88QrAjx00dis", Issuer: "https://server.example.com/",
+				Scopes: []string{"read", "write", "dolphin"}, Audience: []string{"https://protected.example.net/resource"}, ExpiresAt: at(1419356238), IssuedAt: at(1419350238),
 			},
 		},
 		"Keycloak": {
 			body: `{"exp":1700000300,"iat":1700000000,"jti":"x","iss":"https://kc/realms/r","aud":["account","jira"],"sub":"f:1","typ":"Bearer","azp":"ci","realm_access":{"roles":["a"]},"scope":"email profile","preferred_username":"service-account-ci","client_id":"ci","username":"service-account-ci","token_type":"Bearer","active":true}`,
-			want: facts{clientID: "ci", username: "service-account-ci", subject: "f:1", issuer: "https://kc/realms/r", tokenType: "Bearer", scopes: []string{"email", "profile"}, audience: []string{"account", "jira"}, expiresAt: at(1700000300), issuedAt: at(1700000000)},
+			want: Facts{ClientID: "ci", Username: "service-account-ci", Subject: "f:1", Issuer: "https://kc/realms/r", TokenType: "Bearer", Scopes: []string{"email", "profile"}, Audience: []string{"account", "jira"}, ExpiresAt: at(1700000300), IssuedAt: at(1700000000)},
 		},
-		"Okta":                         {body: `{"active":true,"scope":"a","client_id":"0oa","uid":"00u","token_type":"Bearer","device_id":null,"nbf":1}`, want: facts{clientID: "0oa", scopes: []string{"a"}, tokenType: "Bearer", notBefore: at(1)}},
-		"Hydra access":                 {body: `{"active":true,"token_type":"Bearer","token_use":"access_token","aud":null,"ext":{}}`, want: facts{tokenType: "Bearer"}},
-		"Hydra refresh":                {body: `{"active":true,"token_type":"Bearer","token_use":"refresh_token"}`, want: facts{tokenType: "refresh_token"}},
-		"lightweight Keycloak refresh": {body: `{"active":true,"typ":"Refresh"}`, want: facts{tokenType: "Refresh"}},
-		"expires_in":                   {body: `{"active":true,"expires_in":"300"}`, want: facts{expiresAt: at(1700000300)}},
-		"expires_in beside exp":        {body: `{"active":true,"expires_in":300,"exp":5}`, want: facts{expiresAt: at(5)}},
-		"a negative expires_in":        {body: `{"active":true,"expires_in":-1}`, want: facts{expiresAt: at(0)}},
-		"expires_in zero":              {body: `{"active":true,"expires_in":0}`, want: facts{expiresAt: at(0)}},
-		"a huge expires_in":            {body: `{"active":true,"expires_in":1e300}`, want: facts{expiresAt: at(latest)}},
-		"times in quotes":              {body: `{"active":true,"exp":"1700000300","iat":"1.7e9","nbf":1700000000.9}`, want: facts{expiresAt: at(1700000300), issuedAt: at(1700000000), notBefore: at(1700000000)}},
-		"times out of range":           {body: `{"active":true,"exp":1e300,"iat":-5,"nbf":"-1e999"}`, want: facts{expiresAt: at(latest), issuedAt: at(0), notBefore: at(0)}},
-		"exp too large for a double":   {body: `{"active":true,"exp":1e999}`, want: facts{expiresAt: at(latest)}},
-		"exp zero is 1970, not never":  {body: `{"active":true,"exp":0}`, want: facts{expiresAt: at(0)}},
+		"Okta":                         {body: `{"active":true,"scope":"a","client_id":"0oa","uid":"00u","token_type":"Bearer","device_id":null,"nbf":1}`, want: Facts{ClientID: "0oa", Scopes: []string{"a"}, TokenType: "Bearer", NotBefore: at(1)}},
+		"Hydra access":                 {body: `{"active":true,"token_type":"Bearer","token_use":"access_token","aud":null,"ext":{}}`, want: Facts{TokenType: "Bearer"}},
+		"Hydra refresh":                {body: `{"active":true,"token_type":"Bearer","token_use":"refresh_token"}`, want: Facts{TokenType: "refresh_token"}},
+		"lightweight Keycloak refresh": {body: `{"active":true,"typ":"Refresh"}`, want: Facts{TokenType: "Refresh"}},
+		"expires_in":                   {body: `{"active":true,"expires_in":"300"}`, want: Facts{ExpiresAt: at(1700000300)}},
+		"expires_in beside exp":        {body: `{"active":true,"expires_in":300,"exp":5}`, want: Facts{ExpiresAt: at(5)}},
+		"a negative expires_in":        {body: `{"active":true,"expires_in":-1}`, want: Facts{ExpiresAt: at(0)}},
+		"expires_in zero":              {body: `{"active":true,"expires_in":0}`, want: Facts{ExpiresAt: at(0)}},
+		"a huge expires_in":            {body: `{"active":true,"expires_in":1e300}`, want: Facts{ExpiresAt: at(latest)}},
+		"times in quotes":              {body: `{"active":true,"exp":"1700000300","iat":"1.7e9","nbf":1700000000.9}`, want: Facts{ExpiresAt: at(1700000300), IssuedAt: at(1700000000), NotBefore: at(1700000000)}},
+		"times out of range":           {body: `{"active":true,"exp":1e300,"iat":-5,"nbf":"-1e999"}`, want: Facts{ExpiresAt: at(latest), IssuedAt: at(0), NotBefore: at(0)}},
+		"exp too large for a double":   {body: `{"active":true,"exp":1e999}`, want: Facts{ExpiresAt: at(latest)}},
+		"exp zero is 1970, not never":  {body: `{"active":true,"exp":0}`, want: Facts{ExpiresAt: at(0)}},
 		"exp null is not said":         {body: `{"active":true,"exp":null}`},
-		"scope as a list":              {body: `{"active":true,"scope":["read","write admin","read",""]}`, want: facts{scopes: []string{"read", "write", "admin"}}},
-		"scp":                          {body: `{"active":true,"scp":["read"]}`, want: facts{scopes: []string{"read"}}},
-		"scope and scp":                {body: `{"active":true,"scp":["read","admin"],"scope":"read write"}`, want: facts{scopes: []string{"read", "write", "admin"}}},
-		"scope cut at spaces only":     {body: `{"active":true,"scope":"read\u00a0admin  write"}`, want: facts{scopes: []string{"read\u00a0admin", "write"}}},
+		"scope as a list":              {body: `{"active":true,"scope":["read","write admin","read",""]}`, want: Facts{Scopes: []string{"read", "write", "admin"}}},
+		"scp":                          {body: `{"active":true,"scp":["read"]}`, want: Facts{Scopes: []string{"read"}}},
+		"scope and scp":                {body: `{"active":true,"scp":["read","admin"],"scope":"read write"}`, want: Facts{Scopes: []string{"read", "write", "admin"}}},
+		"scope cut at spaces only":     {body: `{"active":true,"scope":"read\u00a0admin  write"}`, want: Facts{Scopes: []string{"read\u00a0admin", "write"}}},
 		"empty scope":                  {body: `{"active":true,"scope":"","aud":[]}`},
-		"azp for client_id":            {body: `{"active":true,"client_id":"","azp":"ci"}`, want: facts{clientID: "ci"}},
-		"numbers for names":            {body: `{"active":true,"client_id":12,"sub":9007199254740993,"username":-3}`, want: facts{clientID: "12", subject: "9007199254740993", username: "-3", person: true}},
+		"azp for client_id":            {body: `{"active":true,"client_id":"","azp":"ci"}`, want: Facts{ClientID: "ci"}},
+		"numbers for names":            {body: `{"active":true,"client_id":12,"sub":9007199254740993,"username":-3}`, want: Facts{ClientID: "12", Subject: "9007199254740993", Username: "-3", Person: true}},
 		"a BOM":                        {body: "\xef\xbb\xbf" + `{"active":true}`},
-		"the mapped user":              {body: `{"active":true,"email":"a@b"}`, claim: "email", want: facts{mappedUser: "a@b"}},
+		"the mapped user":              {body: `{"active":true,"email":"a@b"}`, claim: "email", want: Facts{MappedUser: "a@b"}},
 		"a mapped user that is a list": {body: `{"active":true,"groups":["a"]}`, claim: "groups"},
 		"a claim not named":            {body: `{"active":true,"email":"a@b"}`},
 		"inner members do not count":   {body: `{"active":true,"ext":{"active":false,"username":"x","exp":"z"},"ext":1}`},
 	} {
-		c.want.active = true
+		c.want.Active = true
 		got, err := parseReply([]byte(c.body), customReading(c.claim), at(1700000000))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(facts{})); diff != "" {
+		} else if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Facts{})); diff != "" {
 			t.Errorf("%s: -want +got\n%s", name, diff)
 		}
 	}
@@ -90,8 +90,8 @@ func TestTheUserIsAPartOfAClaim(t *testing.T) {
 		how := customReading("email")
 		how.usernameIs = regexp.MustCompile(c.regex)
 		text, _ := json.Marshal(map[string]any{"active": true, "email": c.value})
-		if f, err := parseReply(text, how, time.Now()); err != nil || f.mappedUser != c.want {
-			t.Errorf("%s of %q: %q, %v; want %q", c.regex, c.value, f.mappedUser, err, c.want)
+		if f, err := parseReply(text, how, time.Now()); err != nil || f.MappedUser != c.want {
+			t.Errorf("%s of %q: %q, %v; want %q", c.regex, c.value, f.MappedUser, err, c.want)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestTheUserIsAPartOfAClaim(t *testing.T) {
 func TestOfAnInactiveTokenNothingIsRead(t *testing.T) {
 	t.Parallel()
 	got, err := parseReply([]byte(`{"active":false,"username":17.5,"exp":"soon","scope":{}}`), customReading(""), time.Now())
-	if err != nil || !cmp.Equal(got, facts{detail: "inactive"}, cmp.AllowUnexported(facts{})) {
+	if err != nil || !cmp.Equal(got, Facts{Detail: "inactive"}, cmp.AllowUnexported(Facts{})) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -117,7 +117,7 @@ func TestMalformedReplies(t *testing.T) {
 		`{"active":true,"exp":"1_000"}`, `{"active":true,"exp":" 1"}`, `{"active":true,"exp":"1 "}`, `{"active":true,"exp":true}`, `{"active":true,"exp":[1]}`,
 		`{"active":true,"aud":{}}`, `{"active":true,"aud":[1]}`, `{"active":true,"scope":7}`,
 		`{"active":true,"username":"a\u0000b"}`, `{"active":true,"username":"a\r\nX: y"}`, `{"active":true,"username":"\ud800"}`, "{\"active\":true,\"username\":\"\xff\"}",
-		`{"active":true,"scope":"read\u0007"}`, `{"active":true,"sub":"` + strings.Repeat("x", maxWord+1) + `"}`,
+		`{"active":true,"scope":"read\u0007"}`, `{"active":true,"sub":"` + strings.Repeat("x", MaxWord+1) + `"}`,
 		`{"active":true,"scope":"` + strings.Repeat("scope ", maxWords/4) + `"}`,
 		`{"active":true,"exp":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`,
 	} {
@@ -150,21 +150,21 @@ func FuzzReply(f *testing.F) {
 			t.Fatalf("taken, though it is no JSON: %v", e)
 		}
 		bound := plain["cnf"] != nil && string(plain["cnf"]) != "null"
-		if got.active != (string(plain["active"]) == "true" && !bound) {
-			t.Fatalf("active %v of %s", got.active, plain["active"])
+		if got.Active != (string(plain["active"]) == "true" && !bound) {
+			t.Fatalf("active %v of %s", got.Active, plain["active"])
 		}
-		words := append(append([]string{got.clientID, got.username, got.subject, got.mappedUser, got.issuer, got.tokenType}, got.scopes...), got.audience...)
+		words := append(append([]string{got.ClientID, got.Username, got.Subject, got.MappedUser, got.Issuer, got.TokenType}, got.Scopes...), got.Audience...)
 		size := 0
 		for _, w := range words {
 			size += len(w)
-			if !utf8.ValidString(w) || strings.ContainsFunc(w, unicode.IsControl) || len(w) > maxWord {
+			if !utf8.ValidString(w) || strings.ContainsFunc(w, unicode.IsControl) || len(w) > MaxWord {
 				t.Errorf("word %q", w)
 			}
 		}
-		if size > maxWords+6*maxWord {
+		if size > maxWords+6*MaxWord {
 			t.Errorf("%d bytes kept", size)
 		}
-		for _, at := range []time.Time{got.expiresAt, got.notBefore, got.issuedAt} {
+		for _, at := range []time.Time{got.ExpiresAt, got.NotBefore, got.IssuedAt} {
 			if !at.IsZero() && (at.Unix() < 0 || at.Unix() > latest) {
 				t.Errorf("time %v", at)
 			}

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"cmp"
@@ -22,48 +22,45 @@ import (
 	"github.com/gatehouse-suite/gatehouse/services/introspection/witness"
 )
 
-// client is Gatehouse where a provider issues tokens to it: as the client of the provider's configuration, or as another that
+// Client is Gatehouse where a provider issues tokens to it: as the client of the provider's configuration, or as another that
 // it was given.
-type client struct {
+type Client struct {
 	provider *configlog.Provider
 	caller   *caller
 	http     *http.Client
-	limit    time.Duration
 	inquiry  *inquiry // to find endpoints that are not configured
 }
 
-// client makes ready the client of a provider. id and secret stand in for those of the configuration.
-func (a *answering) client(ctx context.Context, p *provider, id, secret string) (*client, error) {
-	if p.ask == nil {
-		return nil, fault.New(fault.Unavailable, "provider "+p.id+" cannot be asked: "+p.trouble)
-	}
-	way, named := issuedTo(p.config)
+// NewClient makes ready the client of a provider, which calls by once: no request is sent twice. id and secret stand in for those
+// of the configuration, which open opens. The error is a fault.
+func NewClient(e *Endpoint, p *configlog.Provider, via *Via, once *http.Client, id, secret string, open func(configlog.Secret) (string, error)) (*Client, error) {
+	way, named := issuedTo(p)
 	switch {
 	case id != "":
 		if way == "none" || way == "private_key_jwt" {
 			way = "client_secret_basic"
 		}
-	case p.config.ClientID == "":
-		return nil, fault.New(fault.Unavailable, "provider "+p.id+" has no client_id")
+	case p.ClientID == "":
+		return nil, fault.New(fault.Unavailable, "provider "+p.ID+" has no client_id")
 	case way != "none":
 		var err error
-		if secret, err = a.config.opener.Open(ctx, named); err != nil {
-			return nil, fault.Wrap(fault.Unavailable, "provider "+p.id+": "+troubleUnopened, err)
+		if secret, err = open(named); err != nil {
+			return nil, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+TroubleUnopened, err)
 		}
 	}
 	audience := ""
-	if preset, _ := presets.Of(p.config.Kind); preset.Audience == "issuer" {
-		audience = p.config.Issuer
+	if preset, _ := presets.Of(p.Kind); preset.Audience == "issuer" {
+		audience = p.Issuer
 	}
-	shown, err := newCaller(way, cmp.Or(id, p.config.ClientID), secret, p.config.PrivateKeyID, audience)
+	shown, err := newCaller(way, cmp.Or(id, p.ClientID), secret, p.PrivateKeyID, audience)
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "provider "+p.id+": "+troubleKey, err)
+		return nil, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+troubleKey, err)
 	}
-	return &client{
-		provider: p.config, caller: shown, http: a.clients.once, limit: a.settings.CallTimeout,
-		inquiry: &inquiry{asker: a.tokens.asker, endpoint: p.ask},
-	}, nil
+	return &Client{provider: p, caller: shown, http: once, inquiry: &inquiry{Via: via, endpoint: e}}, nil
 }
+
+// Secret is what the client shows; empty: nothing, or a signature.
+func (c *Client) Secret() string { return c.caller.secret }
 
 // issuedTo says how the client of a provider shows itself where tokens are issued, and with which secret: as it does where they
 // are introspected, or as its secret allows where nobody is asked or nothing has to be shown.
@@ -81,7 +78,7 @@ func issuedTo(p *configlog.Provider) (way string, with configlog.Secret) {
 }
 
 // at gives where users sign in and tokens are issued.
-func (c *client) at(ctx context.Context) (oauth2.Endpoint, error) {
+func (c *Client) at(ctx context.Context) (oauth2.Endpoint, error) {
 	p := c.provider
 	preset, _ := presets.Of(p.Kind)
 	e := oauth2.Endpoint{
@@ -106,29 +103,43 @@ func (c *client) at(ctx context.Context) (oauth2.Endpoint, error) {
 }
 
 // unnamed is a provider of which nobody says where something is.
-func (c *client) unnamed(endpoint string) error {
+func (c *Client) unnamed(endpoint string) error {
 	return fault.New(fault.Unavailable, "provider "+c.provider.ID+" has no "+endpoint+", nor a discovery document that names it")
 }
 
-// fetch gets a token by client credentials (RFC 6749 §4.4).
-func (a *answering) fetch(ctx context.Context, r *identityv1.FetchRequest, hide func(secret string)) (*identityv1.Token, error) {
-	p := a.config.current.Load().provider(r.GetSite(), r.GetProvider())
-	if p == nil {
-		return nil, fault.Newf(fault.NotFound, "no provider %.64q", r.GetProvider())
-	}
-	c, err := a.client(ctx, p, r.GetClientId(), r.GetClientSecret())
-	if err != nil {
-		return nil, err
-	}
-	hide(c.caller.secret)
+// SignIn gives where a person's browser goes to sign in: authorization code (RFC 6749 §4.1) with PKCE (RFC 7636). The error is a
+// fault.
+func (c *Client) SignIn(ctx context.Context, redirect, state, verifier string) (string, error) {
 	at, err := c.at(ctx)
-	if err == nil && at.TokenURL == "" {
-		err = c.unnamed("token_endpoint")
+	switch {
+	case err != nil:
+		return "", err
+	case at.AuthURL == "":
+		return "", c.unnamed("authorization_endpoint")
+	case at.TokenURL == "":
+		return "", c.unnamed("token_endpoint")
 	}
+	return c.config(at, redirect).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), nil
+}
+
+// Exchange gets the token of the person whom the provider has sent back with a code. The error is a fault.
+func (c *Client) Exchange(ctx context.Context, code, verifier, redirect string) (*identityv1.Token, error) {
+	at, params, err := c.token(ctx)
 	if err != nil {
 		return nil, err
 	}
-	params, err := c.params(at.TokenURL)
+	options := []oauth2.AuthCodeOption{oauth2.VerifierOption(verifier)}
+	for name := range params {
+		options = append(options, oauth2.SetAuthURLParam(name, params.Get(name)))
+	}
+	return c.issued(ctx, func(ctx context.Context) (*oauth2.Token, error) {
+		return c.config(at, redirect).Exchange(ctx, code, options...)
+	})
+}
+
+// Fetch gets a token by client credentials (RFC 6749 §4.4). The error is a fault.
+func (c *Client) Fetch(ctx context.Context) (*identityv1.Token, error) {
+	at, params, err := c.token(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -139,8 +150,28 @@ func (a *answering) fetch(ctx context.Context, r *identityv1.FetchRequest, hide 
 	return c.issued(ctx, config.Token)
 }
 
+// config is the client as the library has it.
+func (c *Client) config(at oauth2.Endpoint, redirect string) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: c.caller.id, ClientSecret: c.caller.secret, Endpoint: at, RedirectURL: redirect, Scopes: strings.Fields(c.provider.Scope),
+	}
+}
+
+// token gives where tokens are issued, and what a client assertion adds to the request.
+func (c *Client) token(ctx context.Context) (oauth2.Endpoint, url.Values, error) {
+	at, err := c.at(ctx)
+	if err == nil && at.TokenURL == "" {
+		err = c.unnamed("token_endpoint")
+	}
+	if err != nil {
+		return at, nil, err
+	}
+	params, err := c.params(at.TokenURL)
+	return at, params, err
+}
+
 // params are what a client assertion adds to a request.
-func (c *client) params(endpoint string) (url.Values, error) {
+func (c *Client) params(endpoint string) (url.Values, error) {
 	params := url.Values{}
 	if c.caller.way != "private_key_jwt" {
 		return params, nil
@@ -153,25 +184,25 @@ func (c *client) params(endpoint string) (url.Values, error) {
 }
 
 // issued has a token issued.
-func (c *client) issued(ctx context.Context, by func(context.Context) (*oauth2.Token, error)) (*identityv1.Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+func (c *Client) issued(ctx context.Context, by func(context.Context) (*oauth2.Token, error)) (*identityv1.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.inquiry.Timeout)
 	defer cancel()
-	gate := c.inquiry.endpoint.gate
+	gate := c.inquiry.endpoint.Gate
 	if err := gate.Enter(ctx); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+" is asked too much at once", err)
 	}
 	defer gate.Leave()
 	began := time.Now()
 	token, err := by(context.WithValue(witness.To(ctx, "provider "+c.provider.ID), oauth2.HTTPClient, c.http))
-	if err == nil && !tokenShaped(token.AccessToken) {
+	if err == nil && !TokenShaped(token.AccessToken) {
 		err = errNoToken
 	}
-	c.inquiry.counters.called(c.inquiry.endpoint, "token", string(becameOf(err)), time.Since(began))
+	c.inquiry.Counted(c.inquiry.endpoint, "token", string(becameOf(err)), time.Since(began))
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+" issued no token: "+notIssued(ctx, err), errNoToken)
 	}
 	scope, _ := token.Extra("scope").(string)
-	return &identityv1.Token{AccessToken: token.AccessToken, TokenType: token.Type(), Scope: scope, ExpiresAt: stamp(token.Expiry)}, nil
+	return &identityv1.Token{AccessToken: token.AccessToken, TokenType: token.Type(), Scope: scope, ExpiresAt: Stamp(token.Expiry)}, nil
 }
 
 // errNoToken is a reply that holds nothing that could be a token.

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -8,14 +8,19 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 
+	"github.com/gatehouse-suite/gatehouse/services/introspection/flight"
 	"github.com/gatehouse-suite/gatehouse/services/introspection/remote"
 )
 
 // TestWhatCrashesWhoReadsItEndsNothing: it is fetched away from any request, so a panic would end the process.
 func TestWhatCrashesWhoReadsItEndsNothing(t *testing.T) {
 	t.Parallel()
-	a := &asker{flights: flights[*answer]{life: &life{ctx: t.Context()}}, log: testkit.Logger(t), timeout: time.Second}
-	q := &inquiry{asker: a, endpoint: newEndpoint("jira", &configlog.Provider{ID: "corp"}, Settings{}.withDefaults())}
+	life := &flight.Life{Context: t.Context()}
+	e, cannot := New("jira", &configlog.Provider{ID: "corp"}, Asking{kind: "custom", validation: "introspection", url: "https://h", callerAuth: "none"}, "", Options{}.WithDefaults())
+	if cannot != nil {
+		t.Fatal(cannot)
+	}
+	q := &inquiry{Via: &Via{Life: life, Log: testkit.Logger(t), Timeout: time.Second}, endpoint: e}
 	k := &kept[int]{fresh: time.Hour, good: time.Hour, fetch: func(context.Context, *inquiry) (int, *remote.Problem) {
 		panic("the library's own")
 	}}
@@ -28,5 +33,5 @@ func TestWhatCrashesWhoReadsItEndsNothing(t *testing.T) {
 	if v, _, p := k.get(t.Context(), q); p != nil || v != 7 {
 		t.Errorf("%v, %v", v, p)
 	}
-	a.flights.life.end()
+	life.End()
 }

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 
 // inquiry is what a validator may ask of a provider over HTTP, in the name of one token.
 type inquiry struct {
-	*asker
-	endpoint *endpoint
-	key      key // of the token: failures count once a token
+	*Via
+	endpoint *Endpoint
+	key      [32]byte // of the token: failures count once a token
 }
 
 // request makes one HTTP request. It is made anew for each try.
@@ -46,30 +46,30 @@ type call struct {
 // send asks the provider, unless the breaker or the gate forbids it.
 func (q *inquiry) send(ctx context.Context, c call) *remote.Problem {
 	e := q.endpoint
-	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	ctx, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
-	breaker := e.breaker
+	breaker := e.Breaker
 	if c.public {
 		breaker = e.published
 	}
 	if breaker.Refuses(time.Now()) {
-		q.counters.called(e, c.what, "refused_by_breaker", 0)
+		q.Counted(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
-	if err := e.gate.Enter(ctx); err != nil {
-		q.counters.called(e, c.what, "refused_by_limit", 0)
+	if err := e.Gate.Enter(ctx); err != nil {
+		q.Counted(e, c.what, "refused_by_limit", 0)
 		return &remote.Problem{Result: remote.Refused, Text: "it is asked too much at once"}
 	}
-	defer e.gate.Leave()
+	defer e.Gate.Leave()
 	ok, probe := breaker.Admit(time.Now())
 	if !ok {
-		q.counters.called(e, c.what, "refused_by_breaker", 0)
+		q.Counted(e, c.what, "refused_by_breaker", 0)
 		return resting()
 	}
 	r := remote.Unknown
 	defer func() { breaker.Settle(q.key, r, probe, time.Now()) }()
-	ctx, span := q.tracer.Start(ctx, c.what+" at provider", trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(attribute.String("site", e.site), attribute.String("provider", e.provider)))
+	ctx, span := q.Tracer.Start(ctx, c.what+" at provider", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("site", e.Site), attribute.String("provider", e.Provider)))
 	defer span.End()
 	began := time.Now()
 	became, p := q.exchange(ctx, c)
@@ -78,7 +78,7 @@ func (q *inquiry) send(ctx context.Context, c call) *remote.Problem {
 		span.SetStatus(codes.Error, p.Text)
 	}
 	r = became.Reach()
-	q.counters.called(e, c.what, string(became), time.Since(began))
+	q.Counted(e, c.what, string(became), time.Since(began))
 	span.SetAttributes(attribute.String("result", string(became)))
 	q.note(ctx, e, became, p)
 	return p
@@ -91,12 +91,12 @@ func resting() *remote.Problem {
 
 // exchange is the HTTP call itself.
 func (q *inquiry) exchange(ctx context.Context, c call) (remote.Result, *remote.Problem) {
-	r, err := c.make(witness.To(ctx, "provider "+q.endpoint.provider))
+	r, err := c.make(witness.To(ctx, "provider "+q.endpoint.Provider))
 	if err != nil {
 		return "", &remote.Problem{Result: remote.Unreachable, Text: "its endpoint is no URL, or our key does not sign"}
 	}
 	remote.SetCommon(r.Header)
-	answer, err := q.client.Do(r)
+	answer, err := q.Client.Do(r) //nolint:bodyclose // remote.Finish closes it
 	out := response{at: time.Now()}
 	if err != nil {
 		return "", remote.NotAnswered(ctx, err)
@@ -118,15 +118,15 @@ func (q *inquiry) exchange(ctx context.Context, c call) (remote.Result, *remote.
 }
 
 // note logs how it goes with a provider, when that is worth a line.
-func (q *inquiry) note(ctx context.Context, e *endpoint, r remote.Result, p *remote.Problem) {
+func (q *inquiry) note(ctx context.Context, e *Endpoint, r remote.Result, p *remote.Problem) {
 	worth, healed := e.notes.Worth(r, time.Now())
 	if !worth {
 		return
 	}
-	attrs := []slog.Attr{slog.String("site", e.site), slog.String("provider", e.provider), slog.String("result", string(r))}
+	attrs := []slog.Attr{slog.String("site", e.Site), slog.String("provider", e.Provider), slog.String("result", string(r))}
 	if healed {
-		q.log.LogAttrs(ctx, slog.LevelInfo, "provider answers again", attrs...)
+		q.Log.LogAttrs(ctx, slog.LevelInfo, "provider answers again", attrs...)
 		return
 	}
-	q.log.LogAttrs(ctx, slog.LevelWarn, "provider gave no answer", append(attrs, slog.String("problem", p.Text))...)
+	q.Log.LogAttrs(ctx, slog.LevelWarn, "provider gave no answer", append(attrs, slog.String("problem", p.Text))...)
 }

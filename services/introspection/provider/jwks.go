@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func algorithms() []jose.SignatureAlgorithm {
 }
 
 // newKeys gives the keys published at the URL that where gives.
-func newKeys(where endpointURL, s Settings) *kept[keySet] {
+func newKeys(where endpointURL, s Options) *kept[keySet] {
 	return &kept[keySet]{
 		fresh: s.KeysRefresh, good: s.KeysMaxAge, pause: s.KeysPause,
 		fetch: func(ctx context.Context, q *inquiry) (set keySet, p *remote.Problem) {

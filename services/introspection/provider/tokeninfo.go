@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func (v *tokenInfo) about(token string) string {
 	return v.endpoint + mark + url.Values{"access_token": {token}}.Encode()
 }
 
-func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f facts, at time.Time, _ *remote.Problem) {
+func (v *tokenInfo) judge(ctx context.Context, q *inquiry, token string) (f Facts, at time.Time, _ *remote.Problem) {
 	p := q.send(ctx, call{
 		what: "tokeninfo",
 		make: get(v.about(token)),

@@ -1,4 +1,4 @@
-package introspection
+package provider
 
 import (
 	"cmp"
@@ -20,14 +20,14 @@ type verifying struct {
 	reading reading
 }
 
-func (v *verifying) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
+func (v *verifying) judge(ctx context.Context, q *inquiry, token string) (Facts, time.Time, *remote.Problem) {
 	return v.verify(ctx, q, token)
 }
 
 // verify gives what a token says of itself when the provider has signed it. Every other token is inactive, and the detail says
 // why; whether it has ended is judged by who uses the facts. at is now, or of a token that no known key has signed when the keys
 // were fetched: that is how old the word is.
-func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ facts, at time.Time, _ *remote.Problem) {
+func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ Facts, at time.Time, _ *remote.Problem) {
 	now := time.Now()
 	signed, err := jose.ParseSignedCompact(token, algorithms())
 	if err != nil || len(signed.Signatures) != 1 || !canonical(token) {
@@ -39,7 +39,7 @@ func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ fac
 	payload, why, at, p := v.payload(ctx, q, signed)
 	switch {
 	case p != nil:
-		return facts{}, now, p
+		return Facts{}, now, p
 	case payload == nil:
 		return no(why), at, nil
 	}
@@ -47,9 +47,9 @@ func (v *verifying) verify(ctx context.Context, q *inquiry, token string) (_ fac
 	switch {
 	case err != nil:
 		return no("its payload " + err.Error()), now, nil
-	case f.active && !presets.SameIssuer(f.issuer, v.issuer):
+	case f.Active && !presets.SameIssuer(f.Issuer, v.issuer):
 		return no("it is of another issuer"), now, nil
-	case f.active && f.expiresAt.IsZero():
+	case f.Active && f.ExpiresAt.IsZero():
 		return no("it never ends"), now, nil
 	default:
 		return f, now, nil
@@ -102,7 +102,7 @@ func (s keySet) verify(signed *jose.JSONWebSignature) (payload []byte, why strin
 }
 
 // no is a token that is not good.
-func no(detail string) facts { return facts{detail: detail} }
+func no(detail string) Facts { return Facts{Detail: detail} }
 
 // accessTokenType tells whether a typ may be an access token's: RFC 9068 §2.1 has at+jwt, most providers say JWT or nothing.
 func accessTokenType(typ string) bool {
@@ -120,39 +120,39 @@ type verifyingFirst struct {
 	then  validator
 }
 
-func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (facts, time.Time, *remote.Problem) {
+func (v *verifyingFirst) judge(ctx context.Context, q *inquiry, token string) (Facts, time.Time, *remote.Problem) {
 	said, at, p := v.first.verify(ctx, q, token)
-	if p != nil || !said.active {
+	if p != nil || !said.Active {
 		return said, at, p
 	}
 	f, at, p := v.then.judge(ctx, q, token)
-	if p != nil || !f.active {
+	if p != nil || !f.Active {
 		return f, at, p
 	}
-	if f.clientID != "" && f.clientID != said.clientID || f.subject != "" && said.subject != "" && f.subject != said.subject {
-		return facts{}, at, &remote.Problem{Result: remote.Malformed, Text: "what it says of the token is not what it has signed"}
+	if f.ClientID != "" && f.ClientID != said.ClientID || f.Subject != "" && said.Subject != "" && f.Subject != said.Subject {
+		return Facts{}, at, &remote.Problem{Result: remote.Malformed, Text: "what it says of the token is not what it has signed"}
 	}
 	return both(f, said), at, nil
 }
 
 // both gives what an answer says, and what the token itself says beside it: the narrower counts.
-func both(f, said facts) facts {
-	named := f.username != ""
-	f.clientID = said.clientID
-	f.issuer, f.subject, f.username = cmp.Or(f.issuer, said.issuer), cmp.Or(f.subject, said.subject), cmp.Or(f.username, said.username)
-	f.mappedUser = cmp.Or(f.mappedUser, said.mappedUser)
-	f.person = f.person || said.person && !named // the answer knows better, when it names somebody
-	if !presets.IsAccessToken(said.tokenType) {
-		f.tokenType = said.tokenType
+func both(f, said Facts) Facts {
+	named := f.Username != ""
+	f.ClientID = said.ClientID
+	f.Issuer, f.Subject, f.Username = cmp.Or(f.Issuer, said.Issuer), cmp.Or(f.Subject, said.Subject), cmp.Or(f.Username, said.Username)
+	f.MappedUser = cmp.Or(f.MappedUser, said.MappedUser)
+	f.Person = f.Person || said.Person && !named // the answer knows better, when it names somebody
+	if !presets.IsAccessToken(said.TokenType) {
+		f.TokenType = said.TokenType
 	}
-	if len(f.audience) == 0 {
-		f.audience = said.audience
+	if len(f.Audience) == 0 {
+		f.Audience = said.Audience
 	}
-	if f.expiresAt.IsZero() || said.expiresAt.Before(f.expiresAt) {
-		f.expiresAt = said.expiresAt
+	if f.ExpiresAt.IsZero() || said.ExpiresAt.Before(f.ExpiresAt) {
+		f.ExpiresAt = said.ExpiresAt
 	}
-	if f.notBefore.Before(said.notBefore) {
-		f.notBefore = said.notBefore
+	if f.NotBefore.Before(said.NotBefore) {
+		f.NotBefore = said.NotBefore
 	}
 	return f
 }
