@@ -200,10 +200,12 @@ func (c *call) issued(reply *identityv1.ExchangeReply) answer {
 	return c.show(http.StatusOK, pages.Token{Issued: shown}, detail)
 }
 
-// used gives the call that is the first with a token, judged and not made.
+// used gives the call that is the first with a token, judged and not made. It is judged though the client has left: that a
+// token was issued is recorded in any case.
 func (c *call) used(token string) *call {
+	ctx := context.WithoutCancel(c.ctx)
 	target := c.site.config.ContextPath + c.site.product.selfPath
-	r := c.r.Clone(c.ctx)
+	r := c.r.Clone(ctx)
 	r.Method, r.RequestURI, r.URL = http.MethodGet, target, &url.URL{Path: target}
 	r.Header = http.Header{"Authorization": {"Bearer " + token}}
 	for _, name := range []string{c.site.proxyHeader, "X-Forwarded-Proto"} {
@@ -211,7 +213,7 @@ func (c *call) used(token string) *call {
 			r.Header[name] = values
 		}
 	}
-	first := &call{gw: c.gw, w: &sink{header: http.Header{}}, r: r, ctx: c.ctx, plan: c.plan, at: time.Now(), id: c.id, outcome: completed}
+	first := &call{gw: c.gw, w: &sink{header: http.Header{}}, r: r, ctx: ctx, plan: c.plan, at: time.Now(), id: c.id, outcome: completed}
 	first.answer = decide(first)
 	return first
 }
