@@ -2,6 +2,7 @@ package introspection_test
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -69,7 +70,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	note := func(v any, err error) { _, _ = fmt.Fprintln(&told, v, err) }
 	try := func(c configlog.Provider, token string) { // as trials, and as who gets tokens
 		note(w.tryToken(siteOf(c), nil, token), nil)
-		c.AuthorizationEndpoint, c.TokenEndpoint = "https://provider.example.com/authorize", c.IntrospectionEndpoint
+		c.AuthorizationEndpoint, c.TokenEndpoint = "https://provider.example.com/authorize", cmp.Or(c.IntrospectionEndpoint, f.URL)
 		note(w.try(siteOf(c), nil, &identityv1.TrialRequest{Question: &identityv1.TrialRequest_Fetch{
 			Fetch: &identityv1.FetchRequest{Site: "jira", Provider: c.ID},
 		}}))
@@ -111,6 +112,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		w.commit(trusted("jira", p))
 		ask()
 	}
+	f.on("", echo(400, "application/json"))
 	own := func(c configlog.Provider, token string) { // the ways that are not RFC 7662's
 		w.commit(trusted("jira", c))
 		note(w.introspect("jira", token))
@@ -132,6 +134,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 		c.Kind, c.CallerAuth, c.PrivateKey = "custom", "private_key_jwt", w.seal("-----BEGIN PRIVATE KEY-----\nS3CRET-value\n-----END PRIVATE KEY-----\n")
 		own(c, "S3CRET-token")
 		c.Validation, c.Issuer, c.IntrospectionEndpoint = "jwt", repeats.URL, ""
+		own(c, signedToken)
+		c.CallerAuth = "client_secret_post"
 		own(c, signedToken)
 	}
 	for _, site := range []string{"lab-jira", "lab-confluence", "parrot"} {

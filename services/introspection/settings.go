@@ -41,6 +41,8 @@ type Settings struct {
 	KnownTTL   time.Duration `env:"WHOAMI_KNOWN_TTL"`   // default 60 s
 	RefusedTTL time.Duration `env:"WHOAMI_REFUSED_TTL"` // default 10 s
 
+	// SignInFor is how long a person may take to sign in at a provider.
+	SignInFor time.Duration `env:"SIGN_IN_FOR"` // default 10 min
 	// StaleRecheck is how often a provider that was away is asked about the tokens that were let in meanwhile.
 	StaleRecheck time.Duration `env:"STALE_RECHECK"` // default 5 s
 	// NodeRest is how long a node that failed is asked last.
@@ -65,6 +67,7 @@ func (s Settings) withDefaults() Settings {
 	s.RefusedEntries = cmp.Or(s.RefusedEntries, 10_000)
 	s.KnownTTL = cmp.Or(s.KnownTTL, time.Minute)
 	s.RefusedTTL = cmp.Or(s.RefusedTTL, 10*time.Second)
+	s.SignInFor = cmp.Or(s.SignInFor, 10*time.Minute)
 	s.StaleRecheck = cmp.Or(s.StaleRecheck, 5*time.Second)
 	s.NodeRest = cmp.Or(s.NodeRest, 5*time.Second)
 	s.CatchUp = cmp.Or(s.CatchUp, time.Second)

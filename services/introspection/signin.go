@@ -37,9 +37,6 @@ type flow struct {
 	Until    time.Time `json:"until"`
 }
 
-// flowFor is how long a person may take to sign in.
-const flowFor = 10 * time.Minute
-
 // flowSealer seals flows under a key of the identity that all instances of this service share.
 type flowSealer struct{ aead cipher.AEAD }
 
@@ -90,14 +87,14 @@ func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeReques
 	}
 	f := &flow{
 		Site: r.GetSite(), Provider: p.id, Revision: p.ask.Revision, State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
-		Redirect: r.GetRedirectUri(), Until: time.Now().Add(flowFor),
+		Redirect: r.GetRedirectUri(), Until: time.Now().Add(a.settings.SignInFor),
 	}
 	at, err := c.SignIn(ctx, f.Redirect, f.State, f.Verifier)
 	if err != nil {
 		return nil, err
 	}
 	sealed, err := a.flows.seal(f)
-	return &identityv1.AuthorizeReply{Url: at, Flow: sealed, GoodFor: durationpb.New(flowFor)}, err
+	return &identityv1.AuthorizeReply{Url: at, Flow: sealed, GoodFor: durationpb.New(a.settings.SignInFor)}, err
 }
 
 // signsIn gives a provider at which people sign in.

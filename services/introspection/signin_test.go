@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
@@ -144,6 +145,28 @@ func TestPeopleSignInAtASecondProvider(t *testing.T) {
 	if r, err := w.exchange(&identityv1.ExchangeRequest{Site: "basic", Flow: begun.GetFlow(), State: back.Get("state"), Code: back.Get("code"), ConfigSequence: w.at.Seq}); fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), "another one") {
 		t.Errorf("%v, %v", r, err)
 	}
+}
+
+// TestASignInEnds when its time is over, though the provider might still take the code.
+func TestASignInEnds(t *testing.T) {
+	t.Parallel()
+	w, f := newWorld(t), newFakeProvider(t)
+	p := w.provider(f.URL)
+	p.AuthorizationEndpoint, p.TokenEndpoint = f.URL+"/authorize", f.URL+"/token"
+	w.site(p)
+	w.run(func(s *introspection.Settings) { s.SignInFor = 200 * time.Millisecond })
+	begun, err := w.authorize("jira", "corp", "https://jira.example.com/")
+	if err != nil || begun.GetGoodFor().AsDuration() != 200*time.Millisecond {
+		t.Fatal(begun, err)
+	}
+	at, err := url.Parse(begun.GetUrl())
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Until(t, "the sign-in to end", func() bool {
+		_, err := w.exchange(&identityv1.ExchangeRequest{Site: "jira", Flow: begun.GetFlow(), State: at.Query().Get("state"), Code: "x"})
+		return fault.CodeOf(err) == fault.Invalid && strings.Contains(err.Error(), "too long ago")
+	})
 }
 
 // TestWhatATokenEndpointMayDoWrong: a clear word about it, and nothing of what it said.

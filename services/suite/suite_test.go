@@ -190,6 +190,8 @@ type event struct {
 	Path      string `json:"path"`
 	Outcome   string `json:"outcome"`
 	Node      string `json:"node"`
+
+	Fingerprint string `json:"credential_fingerprint"`
 }
 
 // recorded waits until the trail holds the call of that id and gives it.

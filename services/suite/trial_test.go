@@ -11,14 +11,14 @@ import (
 
 // tried is what of a trial's answer the tests look at.
 type tried struct {
-	Decision, Reason, Detail, Observed, Row, Credential, User, Provider string
-	SeenAs                                                              string `json:"seen_as"`
-	Draft                                                               bool
-	Version                                                             uint64
-	Status                                                              int
-	Met                                                                 *bool
-	Groups, Warnings                                                    []string
-	Token                                                               *struct {
+	Decision, Reason, Detail, Observed, Row, Credential, Fingerprint, User, Provider string
+	SeenAs                                                                           string `json:"seen_as"`
+	Draft                                                                            bool
+	Version                                                                          uint64
+	Status                                                                           int
+	Met                                                                              *bool
+	Groups, Warnings                                                                 []string
+	Token                                                                            *struct {
 		Active bool
 		Holder string
 		Scopes []string
@@ -110,8 +110,12 @@ func TestACredentialIsTried(t *testing.T) {
 		t.Errorf("%q", asked)
 	}
 	// What is known is asked for anew: the provider has forgotten the token, and the gateway remembers it for the others.
-	if resp, _ := r.call("/rest/api/2/myself", "Bearer "+token); resp.StatusCode != 200 {
+	resp, _ := r.call("/rest/api/2/myself", "Bearer "+token)
+	if resp.StatusCode != 200 {
 		t.Fatal(resp.Status)
+	}
+	if called := r.recorded(resp.Header.Get("X-Gatehouse-Request-Id")); called.Fingerprint != a.Fingerprint || a.Fingerprint == "" {
+		t.Errorf("fingerprint %q, in the trail %q", a.Fingerprint, called.Fingerprint)
 	}
 	r.Lab.Provider.Revoke(t.Context(), token)
 	if a = r.try("jira", map[string]any{"type": "oauth", "token": token, "expect": "allow"}); a.Reason != "token_inactive" || a.Row != "10 who is it" || a.Status != 401 || *a.Met {
@@ -232,6 +236,26 @@ func TestADraftIsTried(t *testing.T) {
 	}
 	if resp, _ := r.call("/rest/api/2/myself", "Bearer "+r.token()); resp.StatusCode != 200 {
 		t.Errorf("a draft has changed something: %s", resp.Status)
+	}
+}
+
+// TestAPasswordThatRestsIsNotTried: the product counts wrong ones, so one that it refused in a call is not shown in a trial.
+func TestAPasswordThatRestsIsNotTried(t *testing.T) {
+	t.Parallel()
+	r := start(t, "")
+	r.change(func(d map[string]any) {
+		jiraSite(d)["upstream"] = map[string]any{"driver": "basic", "accounts": map[string]any{"svc-api": map[string]any{"value": "wrong"}}}
+	})
+	if resp, body := r.call("/rest/api/2/myself", "Bearer "+r.token()); resp.StatusCode != 502 {
+		t.Fatal(resp.Status, body)
+	}
+	if a := r.try("jira", fetched()); a.Reason != "upstream_identity_mismatch" || a.Row != "11 as whom" {
+		t.Errorf("%+v", a)
+	}
+	d := r.document()
+	jiraSite(d)["upstream"].(map[string]any)["accounts"] = map[string]any{"svc-api": map[string]any{"value": "svc-api-password"}}
+	if a := r.try("jira", fetched("document", d)); a.Decision != "allow" {
+		t.Errorf("another password: %+v", a)
 	}
 }
 
