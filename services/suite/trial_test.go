@@ -305,6 +305,12 @@ func TestAChangeThatBreaksATestIsRefused(t *testing.T) {
 	if status, text := put("", func(d map[string]any) { jiraSite(d)["token_creation"] = false }); status != 200 || !strings.Contains(text, "sites[0].tests[1]") {
 		t.Errorf("%d %s", status, text)
 	}
+	otherwise := func(d map[string]any) { // fails too, and is another test
+		jiraSite(d)["tests"].([]any)[1].(map[string]any)["expect"] = "read_only"
+	}
+	if status, text := put("", otherwise); status != 409 || !strings.Contains(text, "sites[0].tests[1]") {
+		t.Errorf("%d %s", status, text)
+	}
 	if status, text := put("", basic(true)); status != 200 || strings.Contains(text, "sites[0].tests[1]") {
 		t.Errorf("%d %s", status, text)
 	}
