@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -15,6 +16,8 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/gatehouse-suite/gatehouse/services/config/document"
 )
 
 // described is what of the description the tests look at.
@@ -72,6 +75,14 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	t.Parallel()
 	d := describe(t)
 	d.compare(t, "Document", d.Components.Schemas["Document"], reflect.TypeFor[configlog.Config]())
+	d.compare(t, "Attempt", d.Components.Schemas["Attempt"], reflect.TypeFor[struct {
+		attempt
+		Document configlog.Config `json:"document"`
+	}]())
+	d.compare(t, "Trial", d.Components.Schemas["Trial"], reflect.TypeFor[trialAnswer]())
+	if diff := cmp.Diff(document.Types(), d.Components.Schemas["CredentialType"].Enum); diff != "" {
+		t.Error(diff)
+	}
 	if diff := cmp.Diff(presets.Kinds(), d.Components.Schemas["Provider"].Properties["kind"].Enum); diff != "" {
 		t.Error(diff)
 	}
@@ -86,17 +97,23 @@ func (d described) compare(t *testing.T, path string, s schema, typ reflect.Type
 		d.compare(t, path+"[]", *s.Items, typ.Elem())
 		return
 	}
-	if typ.Kind() != reflect.Struct {
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[time.Time]() {
 		return
 	}
 	want := map[string]bool{}
 	if typ == reflect.TypeFor[configlog.Secret]() {
 		want["value"] = true
 	}
-	for i := range typ.NumField() {
-		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+	for _, field := range reflect.VisibleFields(typ) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" {
+			continue
+		}
 		want[name] = true
-		d.compare(t, path+"."+name, s.Properties[name], typ.Field(i).Type)
+		d.compare(t, path+"."+name, s.Properties[name], field.Type)
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(s.Properties))); diff != "" {
 		t.Errorf("%s: %s", path, diff)
