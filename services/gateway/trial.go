@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -54,7 +55,11 @@ func (t *trials) during(ctx context.Context, serve func() error) error {
 	if err := ask.Handle(server, "trial", topology.CallTrial, t.trial); err != nil {
 		return errors.Join(err, server.Stop())
 	}
-	return errors.Join(serve(), server.Stop())
+	err = serve()
+	if stopped := server.Stop(); stopped != nil { // NATS is away: there is nobody to tell
+		t.gw.log.LogAttrs(ctx, slog.LevelDebug, "trials not drained", slog.Any("error", stopped))
+	}
+	return err
 }
 
 func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Message, error) {
