@@ -126,7 +126,7 @@ func (a *api) agreed(ctx context.Context, s *configlog.Snapshot, p *proposal, w 
 	if err := w.switches(&s.Config, p.to); err != nil {
 		return err
 	}
-	return a.tested(ctx, &s.Config, p, w.forcesTests)
+	return a.tested(ctx, &s.Config, p, w)
 }
 
 // rollback makes the document of then the current one, in one new commit. What was sealed then still is.

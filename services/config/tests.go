@@ -4,15 +4,18 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
 	"sync"
 
+	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	gatewayv1 "github.com/gatehouse-suite/gatehouse/proto/gateway/v1"
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/nats-io/nats.go"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
 )
@@ -22,7 +25,7 @@ const codeTestsFailed fault.Code = "tests_failed"
 
 // tested refuses a change that breaks what a saved test proves, unless the admin says ?force=tests: then it is a warning. A
 // test that fails in the same way without the change is a warning too. Only the sites that change are tested.
-func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, forced bool) error {
+func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, w wish) error {
 	if p.to == nil {
 		return nil
 	}
@@ -30,12 +33,10 @@ func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, f
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.settings.TestsTimeout)
-	defer cancel()
 	var broken []fault.Problem
-	for _, f := range a.failures(ctx, from, p.to, sealed) {
+	for _, f := range a.failures(ctx, from, p.to, sealed, w.command) {
 		problem := fault.Problem{Path: f.path, Message: f.text}
-		if f.before || forced {
+		if f.before || w.forcesTests {
 			p.warnings = document.Join(p.warnings, []fault.Problem{problem})
 			continue
 		}
@@ -51,29 +52,35 @@ func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, f
 // failure is a saved test that fails under a change.
 type failure struct {
 	path, text string
-	before     bool // it fails without the change too
+	before     bool // it fails in the same way without the change
 }
 
-// failures runs the tests of every site that changes, all at once.
-func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed map[string][]byte) []failure {
+// failures runs the tests of every site that changes, with the change and without, all at once.
+func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed map[string][]byte, c command) []failure {
+	ctx, cancel := context.WithTimeout(ctx, a.settings.TestsTimeout)
+	defer cancel()
 	var running sync.WaitGroup
 	var all []*failure
 	shownFrom, shownTo := document.Shown(*from), document.Shown(*to) // an empty list is one, however it came about
 	for i := range shownTo.Sites {
 		s := &shownTo.Sites[i]
 		was := shownFrom.Site(s.ID)
-		if reflect.DeepEqual(s, was) {
+		if len(s.Tests) == 0 || reflect.DeepEqual(s, was) {
 			continue
 		}
+		a.recordTests(ctx, s, c)
 		for j := range s.Tests {
-			f := &failure{path: fmt.Sprintf("sites[%d].tests[%d]", i, j)}
+			test, f := &s.Tests[j], &failure{path: fmt.Sprintf("sites[%d].tests[%d]", i, j)}
 			all = append(all, f)
+			var now, then result
+			var both sync.WaitGroup
+			both.Go(func() { now = a.run(ctx, s, test, sealed) })
+			if was != nil && was.Test(test.Name) != nil && *was.Test(test.Name) == *test {
+				both.Go(func() { then = a.run(ctx, was, test, nil) })
+			}
 			running.Go(func() {
-				if f.text = a.fails(ctx, s, &s.Tests[j], sealed); f.text != "" && was != nil {
-					if same := was.Test(s.Tests[j].Name); same != nil && *same == s.Tests[j] {
-						f.before = a.fails(ctx, was, same, nil) != ""
-					}
-				}
+				both.Wait()
+				f.text, f.before = now.fails(test), now.like(then)
 			})
 		}
 	}
@@ -87,31 +94,67 @@ func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed m
 	return failed
 }
 
-// fails runs a test and says how it fails; empty: it does not.
-func (a *api) fails(ctx context.Context, s *configlog.Site, test *configlog.Test, sealed map[string][]byte) string {
+// recordTests has the audit trail know whose change has tests tried, and against whom: one that is refused, or only rehearsed,
+// leaves no commit.
+func (a *api) recordTests(ctx context.Context, s *configlog.Site, c command) {
+	var names []string
+	for i := range s.Tests {
+		names = append(names, s.Tests[i].Name)
+	}
+	a.recordTrial(ctx, &auditv1.Record{User: c.who.Name, ClientIp: c.who.Address, Site: s.ID, RequestId: c.requestID},
+		map[string]any{"tests": names, "draft": true, "dry_run": c.dryRun, "asks": addresses(s)})
+}
+
+// result is what became of a test; the zero one was not run.
+type result struct {
+	reply *gatewayv1.TrialReply
+	err   error
+}
+
+// run runs a test at a site.
+func (a *api) run(ctx context.Context, s *configlog.Site, test *configlog.Test, sealed map[string][]byte) result {
 	site, err := json.Marshal(s)
 	if err != nil {
-		return "cannot be tried"
+		return result{err: err}
 	}
 	reply, err := a.try(ctx, &gatewayv1.TrialRequest{
 		Site: s.ID, Draft: &identityv1.Draft{Site: site, Sealed: sealed}, Credential: &gatewayv1.TrialRequest_Saved{Saved: test.Name},
 	})
+	return result{reply: reply, err: err}
+}
+
+// like tells whether another run failed in the same way: nobody was there to try either, or the same row said the same. A run that
+// took too long says nothing.
+func (r result) like(other result) bool {
 	switch {
-	case err != nil:
-		return fmt.Sprintf("%q cannot be tried: %s", test.Name, fault.From(err).Message)
-	case meets(reply, test.Expect, test.User):
+	case r.err != nil:
+		return errors.Is(r.err, nats.ErrNoResponders) && errors.Is(other.err, nats.ErrNoResponders)
+	case other.err != nil || other.reply == nil:
+		return false
+	default:
+		return r.reply.GetDecision() == other.reply.GetDecision() && r.reply.GetReason() == other.reply.GetReason() &&
+			r.reply.GetObserved() == other.reply.GetObserved() && r.reply.GetRow() == other.reply.GetRow() && r.reply.GetUser() == other.reply.GetUser()
+	}
+}
+
+// fails says how a test failed; empty: it did not.
+func (r result) fails(test *configlog.Test) string {
+	switch {
+	case r.err != nil:
+		return fmt.Sprintf("%q cannot be tried: %s", test.Name, fault.From(r.err).Message)
+	case meets(r.reply, test.Expect, test.User):
 		return ""
 	}
 	text := fmt.Sprintf("%q expects %s", test.Name, test.Expect)
 	if test.User != "" {
 		text += " as " + test.User
 	}
-	text += fmt.Sprintf(", and it is %s %s in row %s", reply.GetDecision(), cmp.Or(reply.GetObserved(), reply.GetReason()), reply.GetRow())
-	if reply.GetUser() != "" {
-		text += " as " + reply.GetUser()
+	text += fmt.Sprintf(", and it is %s %s in row %s", r.reply.GetDecision(), cmp.Or(r.reply.GetObserved(), r.reply.GetReason()), r.reply.GetRow())
+	if r.reply.GetUser() != "" {
+		text += " as " + r.reply.GetUser()
 	}
-	if reply.GetDetail() != "" {
-		text += ": " + reply.GetDetail()
+	if r.reply.GetDetail() != "" {
+		text += ": " + r.reply.GetDetail()
 	}
 	return text
 }

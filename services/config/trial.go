@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,14 +62,20 @@ func (a *api) testToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request.Site, request.Draft = s.site.ID, draft
+	who := adminauth.From(r.Context())
+	a.recordTrial(r.Context(), &auditv1.Record{
+		User: who.Name, ClientIp: who.Address, Method: r.Method, Path: r.URL.Path, Site: s.site.ID, ConfigVersion: s.version,
+		RequestId: requestID(r), UserAgent: r.UserAgent(),
+	}, map[string]any{
+		"type": s.attempt.Type, "test": s.attempt.Test, "fetch": s.attempt.Fetch, "provider": s.attempt.Provider, "client_id": s.attempt.ClientID,
+		"draft": draftOf(s.version), "asks": addresses(s.site),
+	})
 	reply, err := a.try(r.Context(), request)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	answer := newTrialAnswer(reply, s)
-	a.recordTrial(r, s, answer)
-	a.reply(w, r, http.StatusOK, answer)
+	a.reply(w, r, http.StatusOK, newTrialAnswer(reply, s))
 }
 
 // tried is what is tried: the site, where it comes from, and the credential.
@@ -139,6 +147,9 @@ func (a *api) sealedApart(seals []seal) (map[string][]byte, error) {
 // request makes of an attempt what a gateway is asked. from is where the call comes from unless the attempt says it.
 func (t *attempt) request(s *configlog.Site, from string) (*gatewayv1.TrialRequest, error) {
 	if t.Test != "" {
+		if t.Type != "" || t.Fetch || t.Token != "" {
+			return nil, unfit("the request cannot work", []fault.Problem{{Path: "test", Message: "says all that is tried: name nothing else"}})
+		}
 		if s.Test(t.Test) == nil {
 			return nil, unfit("the request cannot work", []fault.Problem{{Path: "test", Message: "the site has no test of that name"}})
 		}
@@ -197,7 +208,14 @@ const trialTime = 20 * time.Second
 func (a *api) try(ctx context.Context, r *gatewayv1.TrialRequest) (*gatewayv1.TrialReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
-	reply := new(gatewayv1.TrialReply)
+	reply, made := new(gatewayv1.TrialReply), new(identityv1.DraftReply)
+	if err := ask.Do(ctx, a.nc, topology.Draft, r.GetDraft(), made); err != nil {
+		if errors.Is(err, nats.ErrNoResponders) {
+			err = fault.Wrap(fault.Unavailable, "no introspection service is there to try it", err)
+		}
+		return nil, err
+	}
+	r.Ticket = made.GetTicket()
 	err := ask.Do(ctx, a.nc, topology.CallTrial, r, reply)
 	if errors.Is(err, nats.ErrNoResponders) {
 		err = fault.Wrap(fault.Unavailable, "no gateway is there to try it", err)
@@ -205,19 +223,40 @@ func (a *api) try(ctx context.Context, r *gatewayv1.TrialRequest) (*gatewayv1.Tr
 	return reply, err
 }
 
-// recordTrial has the audit trail know who tried what.
-func (a *api) recordTrial(r *http.Request, t *tried, answer *trialAnswer) {
-	who := adminauth.From(r.Context())
-	change, _ := json.Marshal(map[string]any{ // plain values always marshal
-		"type": t.attempt.Type, "test": t.attempt.Test, "fetch": t.attempt.Fetch, "provider": answer.Provider, "draft": answer.Draft,
-		"decision": answer.Decision, "reason": answer.Reason, "user": answer.User, "fingerprint": answer.Fingerprint,
-	})
-	err := a.trail.Post(&auditv1.Record{
-		Kind: audittrail.CredentialTried, Time: uint64(time.Now().UnixNano()), Outcome: "completed", Credential: "admin_token", User: who.Name,
-		Method: r.Method, Path: r.URL.Path, Site: t.site.ID, ConfigVersion: t.version, RequestId: requestID(r),
-		ClientIp: who.Address, ClientIpSource: "peer", UserAgent: r.UserAgent(), Change: string(change),
-	})
-	if err != nil {
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "a trial is not in the audit trail", slog.Any("error", err))
+// recordWait is how long a trial waits to be in the trail before it goes on without.
+const recordWait = 500 * time.Millisecond
+
+// recordTrial has the audit trail know who tries what, before anything is asked of anybody: a draft can have secrets that are
+// kept sent to where it says, and who has it tried may leave before it is answered.
+func (a *api) recordTrial(ctx context.Context, record *auditv1.Record, change map[string]any) {
+	text, _ := json.Marshal(change) // plain values always marshal
+	record.Kind, record.Time, record.Outcome = audittrail.CredentialTried, uint64(time.Now().UnixNano()), "completed"
+	record.Credential, record.ClientIpSource, record.Change = "admin_token", "peer", string(text)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
+	defer cancel()
+	if err := a.trail.Record(ctx, record); err != nil {
+		a.log.LogAttrs(ctx, slog.LevelWarn, "a trial is not in the audit trail yet", slog.Any("error", err))
 	}
+}
+
+func draftOf(version uint64) bool { return version == 0 }
+
+// addresses are where a site's trial may send something.
+func addresses(s *configlog.Site) []string {
+	all := []string{s.Directory.URL}
+	for i := range s.Providers {
+		p := &s.Providers[i]
+		all = append(all, p.Issuer, p.IntrospectionEndpoint, p.JWKSURI, p.TokenEndpoint)
+	}
+	for _, n := range s.Nodes {
+		all = append(all, n.URL)
+	}
+	hosts := []string{}
+	for _, raw := range all {
+		if u, err := url.Parse(raw); err == nil && u.Host != "" && !slices.Contains(hosts, u.Host) {
+			hosts = append(hosts, u.Host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
 }

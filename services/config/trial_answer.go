@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -96,6 +97,9 @@ func newTrialAnswer(m *gatewayv1.TrialReply, t *tried) *trialAnswer {
 	if kind != "" && m.GetCredential() != "" && m.GetCredential() != kind {
 		out.Warnings = append(out.Warnings, "the credential was taken for "+m.GetCredential()+" by its form, not for "+kind)
 	}
+	if m.GetDecision() == "allow" && m.GetSeenAs() == "" {
+		out.Warnings = append(out.Warnings, "the node did not say whom it takes the caller for")
+	}
 	for _, s := range m.GetSteps() {
 		step := trialStep{Name: s.GetName(), Result: s.GetResult(), Reason: s.GetReason(), Detail: s.GetDetail(), Took: milliseconds(s.GetTook().AsDuration())}
 		for _, x := range s.GetExchanges() {
@@ -110,6 +114,9 @@ func newTrialAnswer(m *gatewayv1.TrialReply, t *tried) *trialAnswer {
 func meets(m *gatewayv1.TrialReply, expect, user string) bool {
 	if user != "" && !names.Same(m.GetUser(), user) {
 		return false
+	}
+	if expect == "deny" && (m.GetStatus() >= http.StatusInternalServerError || m.GetRow() == "fetch") {
+		return false // something is away: that proves no rule
 	}
 	return expect == "" || slices.Contains([]string{m.GetDecision(), m.GetReason(), m.GetObserved()}, expect)
 }

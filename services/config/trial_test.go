@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	gatewayv1 "github.com/gatehouse-suite/gatehouse/proto/gateway/v1"
+	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
@@ -26,8 +28,13 @@ const (
 // TestWithoutAGatewayNothingIsTried: a trial is 503, and a test that could not be tried before either holds up no change.
 func TestWithoutAGatewayNothingIsTried(t *testing.T) {
 	t.Parallel()
-	i := start(t, testkit.StartNATS(t), nil).ready()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
 	i.put(siteWithoutTests).changed()
+	if r := i.call(http.MethodPost, "sites/jira/test-token", `{"type":"none"}`); r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, "no introspection service is there") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	takesDrafts(t, n)
 	if r := i.call(http.MethodPost, "sites/jira/test-token", `{"type":"none"}`); r.status != http.StatusServiceUnavailable || !strings.Contains(r.body, "no gateway is there") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
@@ -43,6 +50,63 @@ func TestWithoutAGatewayNothingIsTried(t *testing.T) {
 		if r := i.call(http.MethodPut, "config?"+query, siteWithTests, "If-Match", "*"); r.status != status {
 			t.Errorf("%s: %d %s", query, r.status, r.body)
 		}
+	}
+}
+
+// takesDrafts stands in for introspection as far as drafts go.
+func takesDrafts(t *testing.T, n *testkit.NATS) {
+	t.Helper()
+	answers(t, n, topology.Introspection, topology.QueueIntrospection, topology.Draft, func(context.Context, *identityv1.Draft) (proto.Message, error) {
+		return &identityv1.DraftReply{Ticket: []byte("x")}, nil
+	})
+}
+
+func answers[Req any, PReq interface {
+	*Req
+	proto.Message
+}](t *testing.T, n *testkit.NATS, as topology.Service, queue, subject string, with func(context.Context, PReq) (proto.Message, error)) {
+	t.Helper()
+	server, err := ask.NewServer(t.Context(), n.Connect(t, as), testkit.Logger(t), noop.NewTracerProvider().Tracer(""), ask.Settings{Name: "test", Version: "0.0.0", Queue: queue})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ask.Handle(server, "test", subject, with); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+}
+
+// TestATestThatFailsOtherwiseIsBroken, whatever was wrong before; and so is one that takes too long with the change and without.
+func TestATestThatFailsOtherwiseIsBroken(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, func(s *Settings) { s.TestsTimeout = 500 * time.Millisecond }).ready()
+	takesDrafts(t, n)
+	var hangs atomic.Bool
+	answers(t, n, topology.Gateway, topology.QueueGateway, topology.CallTrial, func(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Message, error) {
+		if hangs.Load() {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		if strings.Contains(string(r.GetDraft().GetSite()), `"token_creation":true`) {
+			return &gatewayv1.TrialReply{Decision: "deny", Reason: "provider_unavailable", Status: 503, Row: "10 who is it"}, nil
+		}
+		return &gatewayv1.TrialReply{Decision: "deny", Reason: "oauth_disabled", Status: 401, Row: "9 switches"}, nil
+	})
+	expects := func(what string) string {
+		return strings.Replace(siteWithTests, `"expect":"deny"`, `"expect":"`+what+`"`, 1)
+	}
+	if r := i.put(expects("deny")); r.status != http.StatusConflict {
+		t.Errorf("something that is away proves no rule: %d %s", r.status, r.body)
+	}
+	i.call(http.MethodPut, "config?force=tests", expects("allow"), "If-Match", "*").changed()
+	i.put(strings.Replace(expects("allow"), `"product":"jira"`, `"product":"jira","mode":"observe"`, 1)).changed() // as before: provider_unavailable
+	if r := i.put(strings.Replace(expects("allow"), `"token_creation":true`, `"token_creation":false`, 1)); r.status != http.StatusConflict || !strings.Contains(r.body, "oauth_disabled") {
+		t.Errorf("another failure: %d %s", r.status, r.body)
+	}
+	hangs.Store(true)
+	if r := i.put(expects("allow")); r.status != http.StatusConflict || !strings.Contains(r.body, "in time") {
+		t.Errorf("too long with the change and without: %d %s", r.status, r.body)
 	}
 }
 
@@ -64,18 +128,11 @@ func TestATestThatIsNotTriedInTimeFails(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
 	i := start(t, n, func(s *Settings) { s.TestsTimeout = 300 * time.Millisecond }).ready()
-	server, err := ask.NewServer(t.Context(), n.Connect(t, topology.Gateway), testkit.Logger(t), noop.NewTracerProvider().Tracer(""), ask.Settings{Name: "gateway", Version: "0.0.0", Queue: topology.QueueGateway})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = ask.Handle(server, "trial", topology.CallTrial, func(ctx context.Context, _ *gatewayv1.TrialRequest) (proto.Message, error) {
+	takesDrafts(t, n)
+	answers(t, n, topology.Gateway, topology.QueueGateway, topology.CallTrial, func(ctx context.Context, _ *gatewayv1.TrialRequest) (proto.Message, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop() })
 	if r := i.put(siteWithTests); r.status != http.StatusConflict || !strings.Contains(r.body, "in time") {
 		t.Errorf("%d %s", r.status, r.body)
 	}

@@ -64,3 +64,11 @@ func (a *account) taken() {
 
 // rests tells whether the credential must not be shown now.
 func (a *account) rests(now time.Time) bool { return a.password && now.UnixNano() < a.restsTo.Load() }
+
+// apart gives an account like this one, of which nothing comes back.
+func (a *account) apart() *account {
+	other := &account{authorization: a.authorization, signer: a.signer, password: a.password}
+	other.refusals.Store(a.refusals.Load())
+	other.restsTo.Store(a.restsTo.Load())
+	return other
+}

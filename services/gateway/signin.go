@@ -31,6 +31,11 @@ func (c *call) getToken() answer {
 		a.fields = []field{{"Allow", "GET, HEAD"}}
 		return a
 	}
+	for _, row := range [...]func(*call) answer{tooStale, restrictIP} { // tokens are for who may call
+		if a := row(c); a.kind == deny {
+			return a
+		}
+	}
 	query, err := url.ParseQuery(c.target.Query)
 	switch {
 	case err != nil:
@@ -162,7 +167,9 @@ func (c *call) signedIn(query url.Values) answer {
 		}, reply)
 	})
 	if err != nil {
-		c.gw.identities.guesses.missed(from, c.at)
+		if fault.CodeOf(err) == fault.Invalid { // not when somebody is away
+			c.gw.identities.guesses.missed(from, c.at)
+		}
 		return c.signInFailed(err)
 	}
 	return c.issued(reply)

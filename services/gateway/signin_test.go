@@ -192,7 +192,7 @@ func TestWhatTheTokenPageAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp, page := p.get(tokenPath + "?code=invented&state=" + at.Query().Get("state")); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(page, "invalid_grant") {
+	if resp, page := p.get(tokenPath + "?code=invented&state=" + at.Query().Get("state")); resp.StatusCode != http.StatusBadRequest || !strings.Contains(page, "invalid_grant") {
 		t.Errorf("%s %s", resp.Status, page)
 	}
 	w.lab.Provider.Stop()
@@ -254,8 +254,42 @@ func TestGuessedCodesAreSlowed(t *testing.T) {
 			t.Error("no Retry-After")
 		}
 	}
-	if want := []int{503, 503, 503, 429, 429}; !slices.Equal(statuses, want) {
+	if want := []int{400, 400, 400, 429, 429}; !slices.Equal(statuses, want) {
 		t.Errorf("%v, want %v", statuses, want)
+	}
+}
+
+// TestAnOutageIsNoGuess: people who try to sign in while the provider is away do not use up what their address may guess.
+func TestAnOutageIsNoGuess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	seq := w.commit(append(w.site(), w.peopleSite()...)...)
+	gw := w.gateway("", func(s *gateway.Settings) { s.UnknownBurst, s.UnknownPerSecond = 2, 0.01 })
+	gw.reached(t, seq)
+	p := gw.person(t)
+	p.get(tokenPath + "?provider=lab") // its endpoints are known then
+	w.lab.Provider.Stop()
+	for range 5 {
+		resp, _ := p.get(tokenPath + "?provider=lab")
+		at, err := resp.Location()
+		if err != nil {
+			t.Fatal(resp.Status, err)
+		}
+		if resp, page := p.get(tokenPath + "?code=x&state=" + at.Query().Get("state")); resp.StatusCode != http.StatusServiceUnavailable {
+			t.Fatal(resp.Status, page)
+		}
+	}
+}
+
+// TestTokensAreForWhoMayCall: an address that may not call is not sent to sign in either.
+func TestTokensAreForWhoMayCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gw := w.started(w.peopleSite(&configv1.IpRestrictionSwitched{Site: "jira", Restrict: true}, &configv1.IpRangeAllowed{Site: "jira", Range: "192.0.2.0/24"})...)
+	for _, query := range []string{"", "?provider=lab", "?code=x&state=x"} {
+		if resp, page := gw.person(t).get(tokenPath + query); resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Gatehouse-Reason") != "ip_denied" || len(resp.Cookies()) > 0 {
+			t.Errorf("%s: %s %s", query, resp.Status, page)
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,6 +46,9 @@ type trials struct {
 // trialWorkers is how many trials may be under way at once.
 const trialWorkers = 8
 
+// trialTime is how long a trial may take; who asked waits a little longer, and is told how far it came.
+const trialTime = 15 * time.Second
+
 // during answers as long as calls are served.
 func (t *trials) during(ctx context.Context, serve func() error) error {
 	server, err := ask.NewServer(ctx, t.nc, t.gw.log, t.gw.tracer, ask.Settings{
@@ -67,7 +72,7 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 	if live == nil {
 		return nil, fault.New(fault.Unavailable, "gateway "+t.id+" was never told a configuration")
 	}
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := context.WithTimeout(ctx, trialTime)
 	fleet := upstream.NewFleet(ctx, t.settings.Upstream)
 	defer fleet.Wait()
 	defer end()
@@ -75,7 +80,7 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 	if err != nil {
 		return nil, err
 	}
-	one := &trial{ctx: ctx, nc: t.nc, draft: r.GetDraft(), reply: &gatewayv1.TrialReply{Gateway: t.id}}
+	one := &trial{ctx: ctx, nc: t.nc, ticket: r.GetTicket(), reply: &gatewayv1.TrialReply{Gateway: t.id}}
 	gw, err := t.apart(one)
 	if err != nil {
 		return nil, err
@@ -96,13 +101,12 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 	if err != nil {
 		return nil, err
 	}
-	if err := one.run(c); err != nil {
-		return nil, err
-	}
+	one.run(c)
 	return one.reply, nil
 }
 
-// plan makes a plan of one site as it is given. Accounts that are known here are the same: a password that rests is not shown.
+// plan makes a plan of one site as it is given. A password that rests rests here too,
+// and what a node says of one in a trial counts for nobody else: it may be another node.
 func (t *trials) plan(ctx context.Context, live *plan, fleet *upstream.Fleet, draft *identityv1.Draft) (*plan, error) {
 	var site configlog.Site
 	if err := json.Unmarshal(draft.GetSite(), &site); err != nil {
@@ -113,7 +117,7 @@ func (t *trials) plan(ctx context.Context, live *plan, fleet *upstream.Fleet, dr
 	}
 	for _, s := range live.sites {
 		for name, a := range s.accounts {
-			planner.acting[actingKey{s.config.ID, name, a.authorization}] = a
+			planner.acting[actingKey{s.config.ID, name, a.authorization}] = a.apart()
 		}
 	}
 	p, err := planner.build(ctx, &configlog.Snapshot{State: live.state, Folded: configlog.Folded{Config: configlog.Config{Sites: []configlog.Site{site}}}})
@@ -152,7 +156,7 @@ func (t *trials) saved(ctx context.Context, test *configlog.Test, opener *secret
 // apart gives a gateway that remembers nothing and asks what the trial has it ask.
 func (t *trials) apart(one *trial) (*gateway, error) {
 	g := &gateway{
-		ctx: t.gw.ctx, tunnels: t.gw.tunnels, log: t.gw.log, tracer: t.gw.tracer, tracing: t.gw.tracing,
+		ctx: t.gw.ctx, log: t.gw.log, tracer: t.gw.tracer, tracing: t.gw.tracing,
 		counts: t.gw.counts, buffers: t.gw.buffers, pages: t.gw.pages, bodyTimeout: t.gw.bodyTimeout,
 	}
 	g.heardAt.Store(t.gw.heardAt.Load())
@@ -170,17 +174,17 @@ func (t *trials) apart(one *trial) (*gateway, error) {
 
 // trial is one of them, while it goes on.
 type trial struct {
-	ctx   context.Context //nolint:containedctx // a trial lives exactly as long as its request
-	nc    *nats.Conn
-	draft *identityv1.Draft
-	reply *gatewayv1.TrialReply
+	ctx    context.Context //nolint:containedctx // a trial lives exactly as long as its request
+	nc     *nats.Conn
+	ticket []byte
+	reply  *gatewayv1.TrialReply
 	// exchanges are those of the step under way. A row waits for what it has asked.
 	exchanges []*identityv1.Exchange
 }
 
 // ask asks introspection as a trial.
 func (t *trial) ask(ctx context.Context, _ string, request, reply proto.Message) error {
-	q, out := &identityv1.TrialRequest{Draft: t.draft}, new(identityv1.TrialReply)
+	q, out := &identityv1.TrialRequest{Ticket: t.ticket}, new(identityv1.TrialReply)
 	switch r := request.(type) {
 	case *identityv1.IntrospectRequest:
 		q.Question = &identityv1.TrialRequest_Introspect{Introspect: r}
@@ -246,8 +250,11 @@ func (t *trial) step(name string, began time.Time) *gatewayv1.Step {
 // call makes the call that is tried.
 func (t *trial) call(gw *gateway, p *plan, r *gatewayv1.TrialRequest, authorization string) (*call, error) {
 	s := p.sites[0]
-	host := "localhost"
-	if len(s.config.Hosts) > 0 {
+	host, base := "localhost", new(url.URL)
+	if u, err := url.Parse(s.config.BaseURL); err == nil && u.Host != "" {
+		host, base = u.Host, u
+	}
+	if len(s.config.Hosts) > 0 && !slices.Contains(s.config.Hosts, base.Hostname()) {
 		host = s.config.Hosts[0]
 	}
 	target := s.config.ContextPath + cmp.Or(r.GetPath(), s.product.selfPath)
@@ -259,6 +266,9 @@ func (t *trial) call(gw *gateway, p *plan, r *gatewayv1.TrialRequest, authorizat
 		Method: cmp.Or(r.GetMethod(), http.MethodGet), URL: u, RequestURI: target, Host: host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"User-Agent": {"gatehouse-trial/" + service.Version}}, Body: http.NoBody, RemoteAddr: net.JoinHostPort(cmp.Or(r.GetClientIp(), "127.0.0.1"), "0"),
 	}
+	if base.Scheme == "https" {
+		request.TLS = new(tls.ConnectionState) // as its callers come
+	}
 	if authorization != "" {
 		request.Header["Authorization"] = []string{authorization}
 	}
@@ -266,15 +276,10 @@ func (t *trial) call(gw *gateway, p *plan, r *gatewayv1.TrialRequest, authorizat
 }
 
 // run walks a call through the policy, has a node say who it would be from, and says what became of it.
-func (t *trial) run(c *call) (err error) {
-	defer func() {
-		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-			err = fault.New(fault.Unavailable, "the trial took longer than anybody waits for it")
-		} else if p != nil {
-			panic(p)
-		}
-	}()
-	c.answer = decide(c)
+func (t *trial) run(c *call) {
+	if cut := whole(func() { c.answer = decide(c) }); cut {
+		c.answer = refuse(providerAway, "no answer in the time of a trial")
+	}
 	if c.answer.forwarded() {
 		t.atNode(c)
 	}
@@ -289,7 +294,19 @@ func (t *trial) run(c *call) (err error) {
 	if len(out.GetSteps()) > 0 {
 		out.Row = out.GetSteps()[len(out.GetSteps())-1].GetName()
 	}
-	return nil
+}
+
+// whole runs a part of a call, and tells whether it was cut short, as a call is whose client has left.
+func whole(part func()) (cut bool) {
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+			cut = true
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	part()
+	return false
 }
 
 // row judges a call by one row, and notes it.
@@ -315,7 +332,10 @@ func (t *trial) atNode(c *call) {
 	who.target, _ = rules.ParseTarget(target)
 	reply := &sink{header: http.Header{}}
 	who.w = reply
-	a := forward(&who)
+	a := refuse(timedOut, "the node gave no reply in the time of a trial")
+	if cut := whole(func() { a = forward(&who) }); cut && who.status != 0 && who.status != clientGone {
+		a = c.answer // its head has come, which is all that is wanted
+	}
 	asked := &identityv1.Exchange{To: "node " + who.node, Method: r.Method, Url: target, Status: uint32(who.status), Took: durationpb.New(time.Since(began))} //nolint:gosec // three digits
 	if names := reply.header["X-Ausername"]; len(names) > 0 {
 		asked.Received, t.reply.SeenAs = "X-AUSERNAME: "+names[0], names[0]
@@ -337,8 +357,8 @@ type sink struct{ header http.Header }
 // Header is that of the reply.
 func (s *sink) Header() http.Header { return s.header }
 
-// Write counts.
-func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
+// Write takes nothing: once the head is there, no more of a reply is wanted.
+func (s *sink) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 // WriteHeader is of http.ResponseWriter.
 func (s *sink) WriteHeader(int) {}

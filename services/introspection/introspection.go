@@ -72,6 +72,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		ask.Handle(server, "groups", topology.Groups, answer.groups.groups),
 		ask.Handle(server, "authorize", topology.Authorize, answer.authorize),
 		ask.Handle(server, "exchange", topology.Exchange, answer.exchange),
+		ask.Handle(server, "draft", topology.Draft, answer.draft),
 		ask.Handle(server, "trial", topology.Trial, answer.trial))
 	if err == nil {
 		host.Health.Set(keep.health) // not before questions reach us

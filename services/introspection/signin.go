@@ -55,7 +55,16 @@ func newFlowSealer(identity string) (flowSealer, error) {
 
 func (s flowSealer) seal(f *flow) (string, error) {
 	text, err := json.Marshal(f)
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, text, nil)), err //nolint:gosec // it makes the nonce itself
+	return base64.RawURLEncoding.EncodeToString(s.sealed(text, "flow")), err
+}
+
+// sealed seals a text of a kind; opened gives it back, or an error when it is none of ours, or of another kind.
+func (s flowSealer) sealed(text []byte, kind string) []byte {
+	return s.aead.Seal(nil, nil, text, []byte(kind)) //nolint:gosec // it makes the nonce itself
+}
+
+func (s flowSealer) opened(sealed []byte, kind string) ([]byte, error) {
+	return s.aead.Open(nil, nil, sealed, []byte(kind))
 }
 
 // open gives a flow that this service has sealed; nil: it has not.
@@ -64,7 +73,7 @@ func (s flowSealer) open(text string) *flow {
 	if err != nil {
 		return nil
 	}
-	plain, err := s.aead.Open(nil, nil, sealed, nil)
+	plain, err := s.opened(sealed, "flow")
 	if err != nil {
 		return nil
 	}
@@ -86,7 +95,7 @@ func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeReques
 		return nil, err
 	}
 	f := &flow{
-		Site: r.GetSite(), Provider: p.id, Revision: p.ask.Revision, State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
+		Site: r.GetSite(), Provider: p.id, Revision: a.clientRevision(p), State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		Redirect: r.GetRedirectUri(), Until: time.Now().Add(a.settings.SignInFor),
 	}
 	at, err := c.SignIn(ctx, f.Redirect, f.State, f.Verifier)
@@ -95,6 +104,16 @@ func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeReques
 	}
 	sealed, err := a.flows.seal(f)
 	return &identityv1.AuthorizeReply{Url: at, Flow: sealed, GoodFor: durationpb.New(a.settings.SignInFor)}, err
+}
+
+// clientRevision fingerprints a provider and how tokens are got of it.
+func (a *answering) clientRevision(p *trusted) string {
+	c := p.config
+	fields := []string{p.ask.Revision, c.AuthorizationEndpoint, c.TokenEndpoint, c.ClientID, c.CallerAuth}
+	for _, s := range []configlog.Secret{c.ClientSecret, c.PrivateKey} {
+		fields = append(fields, s.Key(), s.Fingerprint, s.Env, s.File)
+	}
+	return a.config.revisions.of(fields...)
 }
 
 // signsIn gives a provider at which people sign in.
@@ -134,7 +153,7 @@ func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest)
 	switch {
 	case err != nil:
 		return nil, err
-	case p.ask == nil || p.ask.Revision != f.Revision:
+	case p.ask == nil || a.clientRevision(p) != f.Revision:
 		return nil, fault.New(fault.Invalid, "the provider is another one by now: begin again")
 	case r.GetIssuer() != "" && p.config.Issuer != "" && !presets.SameIssuer(r.GetIssuer(), p.config.Issuer): // RFC 9207 §2.4
 		return nil, fault.New(fault.Invalid, "the answer is another provider's")

@@ -127,7 +127,7 @@ func TestPeopleSignInAtASecondProvider(t *testing.T) {
 		if err != nil || !r.GetActive() || r.GetMappedUser() != "alice" || r.GetHolder() != identityv1.IntrospectReply_HOLDER_PERSON && r.GetHolder() != identityv1.IntrospectReply_HOLDER_CLIENT {
 			t.Errorf("%s: %v, %v", site, r, err)
 		}
-		if again, err := w.exchange(good); fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "invalid_grant") {
+		if again, err := w.exchange(good); fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), "invalid_grant") {
 			t.Errorf("%s: a code twice: %v, %v", site, again, err)
 		}
 	}
@@ -138,8 +138,14 @@ func TestPeopleSignInAtASecondProvider(t *testing.T) {
 	if back := browse(t, begun.GetUrl()+"&ui_locales=no", redirect); back.Get("error") != "access_denied" || back.Get("code") != "" {
 		t.Errorf("%v", back)
 	}
-	// Another provider under the same id is not shown the code.
+	// Another provider under the same id is not shown the code, nor another token endpoint of the same.
 	back := browse(t, begun.GetUrl(), redirect)
+	moved := basic
+	moved.TokenEndpoint = "https://evil.example.com/t"
+	w.commit(trusted("basic", moved))
+	if r, err := w.exchange(&identityv1.ExchangeRequest{Site: "basic", Flow: begun.GetFlow(), State: back.Get("state"), Code: back.Get("code"), ConfigSequence: w.at.Seq}); fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("%v, %v", r, err)
+	}
 	basic.Issuer, basic.IntrospectionEndpoint, basic.TokenEndpoint = "", "https://evil.example.com/i", "https://evil.example.com/t"
 	w.commit(trusted("basic", basic))
 	if r, err := w.exchange(&identityv1.ExchangeRequest{Site: "basic", Flow: begun.GetFlow(), State: back.Get("state"), Code: back.Get("code"), ConfigSequence: w.at.Seq}); fault.CodeOf(err) != fault.Invalid || !strings.Contains(err.Error(), "another one") {
@@ -218,7 +224,11 @@ func TestWhatATokenEndpointMayDoWrong(t *testing.T) {
 		}
 		answer = c.answer
 		r, err := w.exchange(&identityv1.ExchangeRequest{Site: "jira", Flow: begun.GetFlow(), State: u.Query().Get("state"), Code: "needle-code"})
-		if fault.CodeOf(err) != fault.Unavailable || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "needle") {
+		code := fault.Unavailable
+		if c.name == "refusal" {
+			code = fault.Invalid
+		}
+		if fault.CodeOf(err) != code || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "needle") {
 			t.Errorf("%s: %v, %v", c.name, r, err)
 		}
 	}

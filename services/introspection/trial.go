@@ -3,7 +3,9 @@ package introspection
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"math"
+	"time"
 
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
@@ -17,13 +19,15 @@ import (
 // trial answers identity.v1.trial: one of the other questions, about a site as it is given, with nothing remembered and every
 // call noted. Nothing of it stays.
 func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (proto.Message, error) {
-	var c configlog.Site
-	if err := json.Unmarshal(r.GetDraft().GetSite(), &c); err != nil {
-		return nil, fault.New(fault.Invalid, "the draft is no site in JSON")
+	d, c, err := a.drafted(r.GetTicket())
+	if err != nil {
+		return nil, err
 	}
 	seen := &witness.Witness{Why: func(err error) string { return remote.NotAnswered(ctx, err).Text }}
+	quiet := *a.host // what is tried is in nobody's log, and in no metric
+	quiet.Log = slog.New(slog.DiscardHandler)
 	t := &answering{
-		config: a.config.draft(ctx, &c, r.GetDraft().GetSealed()), settings: a.settings, host: a.host, counters: a.counters, life: a.life,
+		config: a.config.draft(ctx, c, d.Sealed), settings: a.settings, host: &quiet, counters: newCounters(), life: a.life,
 		clients: clients{kept: seen.Over(a.clients.kept), once: seen.Over(a.clients.once)},
 	}
 	t.config.hideSecrets(seen)
@@ -37,6 +41,40 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 	}
 	out.Exchanges = seen.Exchanges()
 	return out, nil
+}
+
+// draft is what a trial is about, while a gateway has it in hand.
+type draft struct {
+	Site   json.RawMessage   `json:"site"`
+	Sealed map[string][]byte `json:"sealed"`
+	Until  time.Time         `json:"until"`
+}
+
+// draftFor is how long a draft is good.
+const draftFor = time.Minute
+
+// draft answers identity.v1.draft: it seals a site for introspection itself, so that who asks for a trial cannot say where secrets
+// are sent.
+func (a *answering) draft(_ context.Context, r *identityv1.Draft) (proto.Message, error) {
+	var c configlog.Site
+	if err := json.Unmarshal(r.GetSite(), &c); err != nil {
+		return nil, fault.New(fault.Invalid, "the draft is no site in JSON")
+	}
+	text, err := json.Marshal(draft{Site: r.GetSite(), Sealed: r.GetSealed(), Until: time.Now().Add(draftFor)})
+	return &identityv1.DraftReply{Ticket: a.flows.sealed(text, "draft")}, err
+}
+
+// drafted gives the draft of a ticket.
+func (a *answering) drafted(ticket []byte) (*draft, *configlog.Site, error) {
+	text, err := a.flows.opened(ticket, "draft")
+	d, c := new(draft), new(configlog.Site)
+	if err != nil || json.Unmarshal(text, d) != nil || json.Unmarshal(d.Site, c) != nil {
+		return nil, nil, fault.New(fault.Invalid, "this is no draft that config has made")
+	}
+	if time.Now().After(d.Until) {
+		return nil, nil, fault.New(fault.Invalid, "the draft was made too long ago")
+	}
+	return d, c, nil
 }
 
 // try asks the question of a trial.
@@ -90,7 +128,7 @@ func (k *keeper) draft(ctx context.Context, c *configlog.Site, sealed map[string
 	if x := k.current.Load(); x != nil && x.sites[c.ID] != nil {
 		known.product, known.directory = x.sites[c.ID].product, x.sites[c.ID].directory
 	}
-	d := &keeper{opener: k.opener.With(sealed), revisions: k.revisions, settings: k.settings, log: k.log}
+	d := &keeper{opener: k.opener.With(sealed), revisions: k.revisions, settings: k.settings, log: slog.New(slog.DiscardHandler)}
 	s := d.site(ctx, &index{sites: map[string]*site{c.ID: known}}, c)
 	d.current.Store(&index{seq: math.MaxUint64, sites: map[string]*site{c.ID: s}})
 	return d

@@ -25,11 +25,21 @@ func (w *world) try(s *configlog.Site, sealed map[string][]byte, r *identityv1.T
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r.Draft = &identityv1.Draft{Site: data, Sealed: sealed}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
+	r.Ticket = w.ticket(&identityv1.Draft{Site: data, Sealed: sealed})
 	reply := new(identityv1.TrialReply)
 	return reply, ask.Do(ctx, w.gw, topology.Trial, r, reply)
+}
+
+// ticket has a draft made, as config does.
+func (w *world) ticket(d *identityv1.Draft) []byte {
+	w.t.Helper()
+	made := new(identityv1.DraftReply)
+	if err := ask.Do(w.t.Context(), w.config, topology.Draft, d, made); err != nil {
+		w.t.Fatal(err)
+	}
+	return made.GetTicket()
 }
 
 func (w *world) tryToken(s *configlog.Site, sealed map[string][]byte, token string) *identityv1.TrialReply {
@@ -94,18 +104,15 @@ func TestWhatCannotBeTried(t *testing.T) {
 	w := newWorld(t)
 	w.site(w.provider("http://127.0.0.1:1"))
 	w.run(nil)
+	jira := w.ticket(&identityv1.Draft{Site: []byte(`{"id":"jira"}`)})
+	question := &identityv1.TrialRequest_Introspect{Introspect: &identityv1.IntrospectRequest{Site: "jira", Token: "x"}}
 	for name, r := range map[string]*identityv1.TrialRequest{
-		"no site":     {Question: &identityv1.TrialRequest_Introspect{Introspect: &identityv1.IntrospectRequest{Site: "jira", Token: "x"}}},
-		"no JSON":     {Draft: &identityv1.Draft{Site: []byte("{")}},
-		"no question": {Draft: &identityv1.Draft{Site: []byte(`{"id":"jira"}`)}},
-		"another site": {
-			Draft:    &identityv1.Draft{Site: []byte(`{"id":"wiki"}`)},
-			Question: &identityv1.TrialRequest_Introspect{Introspect: &identityv1.IntrospectRequest{Site: "jira", Token: "x"}},
-		},
-		"no provider": {
-			Draft:    &identityv1.Draft{Site: []byte(`{"id":"jira"}`)},
-			Question: &identityv1.TrialRequest_Fetch{Fetch: &identityv1.FetchRequest{Site: "jira", Provider: "nope"}},
-		},
+		"no draft":     {Question: question},
+		"no ticket":    {Ticket: []byte(`{"site":{"id":"jira"}}`), Question: question},
+		"altered":      {Ticket: append([]byte{jira[0] ^ 1}, jira[1:]...), Question: question},
+		"no question":  {Ticket: jira},
+		"another site": {Ticket: w.ticket(&identityv1.Draft{Site: []byte(`{"id":"wiki"}`)}), Question: question},
+		"no provider":  {Ticket: jira, Question: &identityv1.TrialRequest_Fetch{Fetch: &identityv1.FetchRequest{Site: "jira", Provider: "nope"}}},
 	} {
 		reply := new(identityv1.TrialReply)
 		err := ask.Do(t.Context(), w.gw, topology.Trial, r, reply)

@@ -38,6 +38,7 @@ type world struct {
 	at     eventlog.State
 	sealer *secret.Sealer
 	gw     *nats.Conn
+	config *nats.Conn
 	sealed int
 }
 
@@ -54,7 +55,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	return &world{
-		t: t, nats: n, keys: keys, sealer: sealer, gw: n.Connect(t, topology.Gateway),
+		t: t, nats: n, keys: keys, sealer: sealer, gw: n.Connect(t, topology.Gateway), config: n.Connect(t, topology.Config),
 		log: eventlog.New(js, topology.ConfigLog(), eventlog.Options{}),
 	}
 }

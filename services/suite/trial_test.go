@@ -3,8 +3,11 @@ package suite_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 
 	"github.com/gatehouse-suite/gatehouse/services/lab"
 )
@@ -236,6 +239,48 @@ func TestADraftIsTried(t *testing.T) {
 	}
 	if resp, _ := r.call("/rest/api/2/myself", "Bearer "+r.token()); resp.StatusCode != 200 {
 		t.Errorf("a draft has changed something: %s", resp.Status)
+	}
+}
+
+// TestATrialTouchesNothingLive: a draft whose node calls our password wrong, and never stops to talk, does not take the account
+// from the calls that run; and the trail knows who tried it, and where, before it was answered.
+func TestATrialTouchesNothingLive(t *testing.T) {
+	t.Parallel()
+	r := start(t, "")
+	r.change(func(d map[string]any) {
+		jiraSite(d)["upstream"] = map[string]any{"driver": "basic", "accounts": map[string]any{"svc-api": map[string]any{"value": "svc-api-password"}}}
+	})
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/status" {
+			return
+		}
+		w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
+		w.Header().Set("X-AUSERNAME", "anonymous")
+		for {
+			if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(node.Close)
+	d := r.document()
+	jiraSite(d)["nodes"] = []any{map[string]any{"id": "n1", "url": node.URL}}
+	if a := r.try("jira", fetched("document", d)); a.Reason != "upstream_identity_mismatch" || a.Row != "node" {
+		t.Errorf("%+v", a)
+	}
+	if a := r.try("jira", map[string]any{"type": "none", "path": "/rest/api/2/search", "document": d}); a.SeenAs != "anonymous" {
+		t.Errorf("endless: %+v", a)
+	}
+	if resp, body := r.call("/rest/api/2/myself", "Bearer "+r.token()); resp.StatusCode != 200 {
+		t.Errorf("a trial has taken the account: %s %s", resp.Status, body)
+	}
+	var text string
+	testkit.Until(t, "both trials to be in the trail", func() bool {
+		_, text = r.admin(http.MethodGet, "audit/events?kind=admin.credential_tried", "", "")
+		return strings.Count(text, `"admin.credential_tried"`) == 2
+	})
+	if !strings.Contains(text, strings.TrimPrefix(node.URL, "http://")) || strings.Contains(text, lab.ClientSecret) {
+		t.Error(text)
 	}
 }
 

@@ -75,7 +75,7 @@ func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
 	switch s {
 	case Config:
-		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig), CallTrial)
+		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig), CallTrial, Draft)
 		r.Publish = append(r.Publish, ensureStreams()...)
 		r.Publish = append(r.Publish, readStream(StreamConfig)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
@@ -85,7 +85,7 @@ func RightsOf(s Service) Rights {
 	case Introspection:
 		r = readsConfig(r)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
-		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial)
+		r.Subscribe = append(r.Subscribe, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial, Draft)
 		r = answers(r)
 	case Gateway:
 		r = gateway(r, "*")

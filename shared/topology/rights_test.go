@@ -60,6 +60,7 @@ func mayPublish() map[string][]topology.Service {
 		"identity.v1.authorize":              gateway,
 		"identity.v1.exchange":               gateway,
 		"gateway.v1.trial":                   config,
+		"identity.v1.draft":                  config,
 		"ratelimit.v1.reserve":               gateway,
 		"config.v1.readlog":                  readers,
 		"$JS.API.STREAM.MSG.GET.CONFIG":      append(config, readers...),

@@ -29,6 +29,8 @@ const (
 	Authorize = "identity.v1.authorize"
 	Exchange  = "identity.v1.exchange"
 	Trial     = "identity.v1.trial"
+	// Draft makes a draft that a Trial may be about; only config asks it.
+	Draft = "identity.v1.draft"
 	// CallTrial is answered by a gateway: what would become of a call.
 	CallTrial = "gateway.v1.trial"
 	// Reserve is answered by ratelimit.

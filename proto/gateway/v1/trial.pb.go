@@ -30,6 +30,8 @@ type TrialRequest struct {
 	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
 	// The site, as it is tried.
 	Draft *v1.Draft `protobuf:"bytes,2,opt,name=draft,proto3" json:"draft,omitempty"`
+	// The same for introspection.
+	Ticket []byte `protobuf:"bytes,9,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Types that are valid to be assigned to Credential:
 	//
 	//	*TrialRequest_Authorization
@@ -85,6 +87,13 @@ func (x *TrialRequest) GetSite() string {
 func (x *TrialRequest) GetDraft() *v1.Draft {
 	if x != nil {
 		return x.Draft
+	}
+	return nil
+}
+
+func (x *TrialRequest) GetTicket() []byte {
+	if x != nil {
+		return x.Ticket
 	}
 	return nil
 }
@@ -433,10 +442,11 @@ var File_gateway_v1_trial_proto protoreflect.FileDescriptor
 
 const file_gateway_v1_trial_proto_rawDesc = "" +
 	"\n" +
-	"\x16gateway/v1/trial.proto\x12\x14gatehouse.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aidentity/v1/identity.proto\x1a\x17identity/v1/trial.proto\"\xaa\x02\n" +
+	"\x16gateway/v1/trial.proto\x12\x14gatehouse.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aidentity/v1/identity.proto\x1a\x17identity/v1/trial.proto\"\xc2\x02\n" +
 	"\fTrialRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x122\n" +
-	"\x05draft\x18\x02 \x01(\v2\x1c.gatehouse.identity.v1.DraftR\x05draft\x12&\n" +
+	"\x05draft\x18\x02 \x01(\v2\x1c.gatehouse.identity.v1.DraftR\x05draft\x12\x16\n" +
+	"\x06ticket\x18\t \x01(\fR\x06ticket\x12&\n" +
 	"\rauthorization\x18\x03 \x01(\tH\x00R\rauthorization\x12;\n" +
 	"\x05fetch\x18\x04 \x01(\v2#.gatehouse.identity.v1.FetchRequestH\x00R\x05fetch\x12\x16\n" +
 	"\x05saved\x18\b \x01(\tH\x00R\x05saved\x12\x16\n" +

@@ -78,6 +78,53 @@ func (x *Draft) GetSealed() map[string][]byte {
 	return nil
 }
 
+// DraftReply is what makes introspection take a draft. Subject identity.v1.draft, which only config may ask: a gateway that made
+// drafts could have any secret sent anywhere.
+type DraftReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The draft, sealed by introspection for itself; good for a minute.
+	Ticket        []byte `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DraftReply) Reset() {
+	*x = DraftReply{}
+	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DraftReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DraftReply) ProtoMessage() {}
+
+func (x *DraftReply) ProtoReflect() protoreflect.Message {
+	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DraftReply.ProtoReflect.Descriptor instead.
+func (*DraftReply) Descriptor() ([]byte, []int) {
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DraftReply) GetTicket() []byte {
+	if x != nil {
+		return x.Ticket
+	}
+	return nil
+}
+
 // TrialRequest asks what one of the other requests would, past all caches, and wants to know how the answer came about.
 // Subject identity.v1.trial.
 type TrialRequest struct {
@@ -88,15 +135,16 @@ type TrialRequest struct {
 	//	*TrialRequest_Whoami
 	//	*TrialRequest_Groups
 	//	*TrialRequest_Fetch
-	Question      isTrialRequest_Question `protobuf_oneof:"question"`
-	Draft         *Draft                  `protobuf:"bytes,5,opt,name=draft,proto3" json:"draft,omitempty"`
+	Question isTrialRequest_Question `protobuf_oneof:"question"`
+	// What config was given for the draft.
+	Ticket        []byte `protobuf:"bytes,5,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TrialRequest) Reset() {
 	*x = TrialRequest{}
-	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	mi := &file_identity_v1_trial_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +156,7 @@ func (x *TrialRequest) String() string {
 func (*TrialRequest) ProtoMessage() {}
 
 func (x *TrialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	mi := &file_identity_v1_trial_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +169,7 @@ func (x *TrialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialRequest.ProtoReflect.Descriptor instead.
 func (*TrialRequest) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{1}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *TrialRequest) GetQuestion() isTrialRequest_Question {
@@ -167,9 +215,9 @@ func (x *TrialRequest) GetFetch() *FetchRequest {
 	return nil
 }
 
-func (x *TrialRequest) GetDraft() *Draft {
+func (x *TrialRequest) GetTicket() []byte {
 	if x != nil {
-		return x.Draft
+		return x.Ticket
 	}
 	return nil
 }
@@ -216,7 +264,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_identity_v1_trial_proto_msgTypes[2]
+	mi := &file_identity_v1_trial_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +276,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[2]
+	mi := &file_identity_v1_trial_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +289,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{2}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FetchRequest) GetProvider() string {
@@ -292,7 +340,7 @@ type TrialReply struct {
 
 func (x *TrialReply) Reset() {
 	*x = TrialReply{}
-	mi := &file_identity_v1_trial_proto_msgTypes[3]
+	mi := &file_identity_v1_trial_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +352,7 @@ func (x *TrialReply) String() string {
 func (*TrialReply) ProtoMessage() {}
 
 func (x *TrialReply) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[3]
+	mi := &file_identity_v1_trial_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +365,7 @@ func (x *TrialReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialReply.ProtoReflect.Descriptor instead.
 func (*TrialReply) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{3}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TrialReply) GetAnswer() isTrialReply_Answer {
@@ -426,7 +474,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_identity_v1_trial_proto_msgTypes[4]
+	mi := &file_identity_v1_trial_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +486,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[4]
+	mi := &file_identity_v1_trial_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +499,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{4}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Token) GetAccessToken() string {
@@ -506,7 +554,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_identity_v1_trial_proto_msgTypes[5]
+	mi := &file_identity_v1_trial_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +566,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[5]
+	mi := &file_identity_v1_trial_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +579,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{5}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Exchange) GetTo() string {
@@ -615,7 +663,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_identity_v1_trial_proto_msgTypes[6]
+	mi := &file_identity_v1_trial_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +675,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[6]
+	mi := &file_identity_v1_trial_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +688,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{6}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Field) GetName() string {
@@ -667,15 +715,18 @@ const file_identity_v1_trial_proto_rawDesc = "" +
 	"\x06sealed\x18\x02 \x03(\v2(.gatehouse.identity.v1.Draft.SealedEntryR\x06sealed\x1a9\n" +
 	"\vSealedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"\xd7\x02\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"$\n" +
+	"\n" +
+	"DraftReply\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\fR\x06ticket\"\xbb\x02\n" +
 	"\fTrialRequest\x12J\n" +
 	"\n" +
 	"introspect\x18\x01 \x01(\v2(.gatehouse.identity.v1.IntrospectRequestH\x00R\n" +
 	"introspect\x12>\n" +
 	"\x06whoami\x18\x02 \x01(\v2$.gatehouse.identity.v1.WhoAmIRequestH\x00R\x06whoami\x12>\n" +
 	"\x06groups\x18\x03 \x01(\v2$.gatehouse.identity.v1.GroupsRequestH\x00R\x06groups\x12;\n" +
-	"\x05fetch\x18\x04 \x01(\v2#.gatehouse.identity.v1.FetchRequestH\x00R\x05fetch\x122\n" +
-	"\x05draft\x18\x05 \x01(\v2\x1c.gatehouse.identity.v1.DraftR\x05draftB\n" +
+	"\x05fetch\x18\x04 \x01(\v2#.gatehouse.identity.v1.FetchRequestH\x00R\x05fetch\x12\x16\n" +
+	"\x06ticket\x18\x05 \x01(\fR\x06ticketB\n" +
 	"\n" +
 	"\bquestion\"\x80\x01\n" +
 	"\fFetchRequest\x12\x1a\n" +
@@ -731,45 +782,45 @@ func file_identity_v1_trial_proto_rawDescGZIP() []byte {
 	return file_identity_v1_trial_proto_rawDescData
 }
 
-var file_identity_v1_trial_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_identity_v1_trial_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_identity_v1_trial_proto_goTypes = []any{
 	(*Draft)(nil),                 // 0: gatehouse.identity.v1.Draft
-	(*TrialRequest)(nil),          // 1: gatehouse.identity.v1.TrialRequest
-	(*FetchRequest)(nil),          // 2: gatehouse.identity.v1.FetchRequest
-	(*TrialReply)(nil),            // 3: gatehouse.identity.v1.TrialReply
-	(*Token)(nil),                 // 4: gatehouse.identity.v1.Token
-	(*Exchange)(nil),              // 5: gatehouse.identity.v1.Exchange
-	(*Field)(nil),                 // 6: gatehouse.identity.v1.Field
-	nil,                           // 7: gatehouse.identity.v1.Draft.SealedEntry
-	(*IntrospectRequest)(nil),     // 8: gatehouse.identity.v1.IntrospectRequest
-	(*WhoAmIRequest)(nil),         // 9: gatehouse.identity.v1.WhoAmIRequest
-	(*GroupsRequest)(nil),         // 10: gatehouse.identity.v1.GroupsRequest
-	(*IntrospectReply)(nil),       // 11: gatehouse.identity.v1.IntrospectReply
-	(*WhoAmIReply)(nil),           // 12: gatehouse.identity.v1.WhoAmIReply
-	(*GroupsReply)(nil),           // 13: gatehouse.identity.v1.GroupsReply
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*DraftReply)(nil),            // 1: gatehouse.identity.v1.DraftReply
+	(*TrialRequest)(nil),          // 2: gatehouse.identity.v1.TrialRequest
+	(*FetchRequest)(nil),          // 3: gatehouse.identity.v1.FetchRequest
+	(*TrialReply)(nil),            // 4: gatehouse.identity.v1.TrialReply
+	(*Token)(nil),                 // 5: gatehouse.identity.v1.Token
+	(*Exchange)(nil),              // 6: gatehouse.identity.v1.Exchange
+	(*Field)(nil),                 // 7: gatehouse.identity.v1.Field
+	nil,                           // 8: gatehouse.identity.v1.Draft.SealedEntry
+	(*IntrospectRequest)(nil),     // 9: gatehouse.identity.v1.IntrospectRequest
+	(*WhoAmIRequest)(nil),         // 10: gatehouse.identity.v1.WhoAmIRequest
+	(*GroupsRequest)(nil),         // 11: gatehouse.identity.v1.GroupsRequest
+	(*IntrospectReply)(nil),       // 12: gatehouse.identity.v1.IntrospectReply
+	(*WhoAmIReply)(nil),           // 13: gatehouse.identity.v1.WhoAmIReply
+	(*GroupsReply)(nil),           // 14: gatehouse.identity.v1.GroupsReply
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_identity_v1_trial_proto_depIdxs = []int32{
-	7,  // 0: gatehouse.identity.v1.Draft.sealed:type_name -> gatehouse.identity.v1.Draft.SealedEntry
-	8,  // 1: gatehouse.identity.v1.TrialRequest.introspect:type_name -> gatehouse.identity.v1.IntrospectRequest
-	9,  // 2: gatehouse.identity.v1.TrialRequest.whoami:type_name -> gatehouse.identity.v1.WhoAmIRequest
-	10, // 3: gatehouse.identity.v1.TrialRequest.groups:type_name -> gatehouse.identity.v1.GroupsRequest
-	2,  // 4: gatehouse.identity.v1.TrialRequest.fetch:type_name -> gatehouse.identity.v1.FetchRequest
-	0,  // 5: gatehouse.identity.v1.TrialRequest.draft:type_name -> gatehouse.identity.v1.Draft
-	11, // 6: gatehouse.identity.v1.TrialReply.introspect:type_name -> gatehouse.identity.v1.IntrospectReply
-	12, // 7: gatehouse.identity.v1.TrialReply.whoami:type_name -> gatehouse.identity.v1.WhoAmIReply
-	13, // 8: gatehouse.identity.v1.TrialReply.groups:type_name -> gatehouse.identity.v1.GroupsReply
-	4,  // 9: gatehouse.identity.v1.TrialReply.fetch:type_name -> gatehouse.identity.v1.Token
-	5,  // 10: gatehouse.identity.v1.TrialReply.exchanges:type_name -> gatehouse.identity.v1.Exchange
-	14, // 11: gatehouse.identity.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	6,  // 12: gatehouse.identity.v1.Exchange.sent:type_name -> gatehouse.identity.v1.Field
-	15, // 13: gatehouse.identity.v1.Exchange.took:type_name -> google.protobuf.Duration
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	8,  // 0: gatehouse.identity.v1.Draft.sealed:type_name -> gatehouse.identity.v1.Draft.SealedEntry
+	9,  // 1: gatehouse.identity.v1.TrialRequest.introspect:type_name -> gatehouse.identity.v1.IntrospectRequest
+	10, // 2: gatehouse.identity.v1.TrialRequest.whoami:type_name -> gatehouse.identity.v1.WhoAmIRequest
+	11, // 3: gatehouse.identity.v1.TrialRequest.groups:type_name -> gatehouse.identity.v1.GroupsRequest
+	3,  // 4: gatehouse.identity.v1.TrialRequest.fetch:type_name -> gatehouse.identity.v1.FetchRequest
+	12, // 5: gatehouse.identity.v1.TrialReply.introspect:type_name -> gatehouse.identity.v1.IntrospectReply
+	13, // 6: gatehouse.identity.v1.TrialReply.whoami:type_name -> gatehouse.identity.v1.WhoAmIReply
+	14, // 7: gatehouse.identity.v1.TrialReply.groups:type_name -> gatehouse.identity.v1.GroupsReply
+	5,  // 8: gatehouse.identity.v1.TrialReply.fetch:type_name -> gatehouse.identity.v1.Token
+	6,  // 9: gatehouse.identity.v1.TrialReply.exchanges:type_name -> gatehouse.identity.v1.Exchange
+	15, // 10: gatehouse.identity.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	7,  // 11: gatehouse.identity.v1.Exchange.sent:type_name -> gatehouse.identity.v1.Field
+	16, // 12: gatehouse.identity.v1.Exchange.took:type_name -> google.protobuf.Duration
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_identity_v1_trial_proto_init() }
@@ -778,13 +829,13 @@ func file_identity_v1_trial_proto_init() {
 		return
 	}
 	file_identity_v1_identity_proto_init()
-	file_identity_v1_trial_proto_msgTypes[1].OneofWrappers = []any{
+	file_identity_v1_trial_proto_msgTypes[2].OneofWrappers = []any{
 		(*TrialRequest_Introspect)(nil),
 		(*TrialRequest_Whoami)(nil),
 		(*TrialRequest_Groups)(nil),
 		(*TrialRequest_Fetch)(nil),
 	}
-	file_identity_v1_trial_proto_msgTypes[3].OneofWrappers = []any{
+	file_identity_v1_trial_proto_msgTypes[4].OneofWrappers = []any{
 		(*TrialReply_Introspect)(nil),
 		(*TrialReply_Whoami)(nil),
 		(*TrialReply_Groups)(nil),
@@ -796,7 +847,7 @@ func file_identity_v1_trial_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_identity_v1_trial_proto_rawDesc), len(file_identity_v1_trial_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

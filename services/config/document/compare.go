@@ -25,7 +25,11 @@ func Compare(from, to *configlog.Config) []fault.Problem {
 		for j := range to.Sites[i].Providers {
 			now := &to.Sites[i].Providers[j]
 			then := was.Provider(now.ID)
-			if then != nil && !now.ClientSecret.IsZero() && then.ClientSecret == now.ClientSecret && moved(cmp.Or(then.IntrospectionEndpoint, then.Issuer), cmp.Or(now.IntrospectionEndpoint, now.Issuer)) {
+			kept := then != nil && !now.ClientSecret.IsZero() && then.ClientSecret == now.ClientSecret
+			if kept && moved(cmp.Or(then.TokenEndpoint, then.Issuer, then.IntrospectionEndpoint), cmp.Or(now.TokenEndpoint, now.Issuer, now.IntrospectionEndpoint)) && now.TokenEndpoint != "" {
+				k.warn(at(at("sites", i)+".providers", j)+".token_endpoint", "is at another host, which gets the client secret that was kept")
+			}
+			if kept && moved(cmp.Or(then.IntrospectionEndpoint, then.Issuer), cmp.Or(now.IntrospectionEndpoint, now.Issuer)) {
 				k.warn(at(at("sites", i)+".providers", j)+".introspection_endpoint", "is at another host, which gets the client secret that was kept")
 			}
 		}

@@ -63,6 +63,9 @@ func (k *checker) users(path string, s *configlog.Site) {
 	if s.Upstream.Driver != "oauth1-2loi" {
 		k.warn(path+".grant", "a token acts as the user it names, and only those under upstream.accounts have a credential: driver oauth1-2loi acts as anybody")
 	}
+	if s.Grant == "authorization_code" && s.BaseURL == "" {
+		k.warn(path+".base_url", "is empty: the redirect URI of sign-ins is made of whatever host the browser called")
+	}
 	for i := range s.Providers {
 		p, where := &s.Providers[i], at(path+".providers", i)
 		switch preset, _ := presets.Of(p.Kind); {

@@ -199,7 +199,11 @@ func (c *Client) issued(ctx context.Context, by func(context.Context) (*oauth2.T
 	}
 	c.inquiry.Counted(c.inquiry.endpoint, "token", string(becameOf(err)), time.Since(began))
 	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+" issued no token: "+notIssued(ctx, err), errNoToken)
+		code := fault.Unavailable
+		if refused := new(oauth2.RetrieveError); errors.As(err, &refused) && refused.ErrorCode == "invalid_grant" {
+			code = fault.Invalid // the code is wrong, and nothing else
+		}
+		return nil, fault.Wrap(code, "provider "+c.provider.ID+" issued no token: "+notIssued(ctx, err), errNoToken)
 	}
 	scope, _ := token.Extra("scope").(string)
 	return &identityv1.Token{AccessToken: token.AccessToken, TokenType: token.Type(), Scope: scope, ExpiresAt: Stamp(token.Expiry)}, nil

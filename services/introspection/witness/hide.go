@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,14 +20,19 @@ import (
 const hidden = "…"
 
 // hider takes secrets out of texts.
-type hider struct{ replace *strings.Replacer }
+type hider struct {
+	replace *strings.Replacer
+	longest int // form of a secret
+}
 
 func newHider(secrets []string) hider {
 	var spelled []string
 	for _, s := range secrets {
 		text, _ := json.Marshal(s) // a string always marshals
+		inJSON := strings.Trim(string(text), `"`)
 		for _, form := range []string{
-			s, url.QueryEscape(s), url.PathEscape(s), strings.Trim(string(text), `"`),
+			s, url.QueryEscape(s), lowered(url.QueryEscape(s)), url.PathEscape(s), lowered(url.PathEscape(s)),
+			inJSON, strings.ReplaceAll(inJSON, "/", `\/`), html.EscapeString(s),
 			base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
 		} {
 			if form != "" && !slices.Contains(spelled, form) {
@@ -38,7 +45,16 @@ func newHider(secrets []string) hider {
 	for _, form := range spelled {
 		pairs = append(pairs, form, hidden)
 	}
-	return hider{replace: strings.NewReplacer(pairs...)}
+	h := hider{replace: strings.NewReplacer(pairs...)}
+	if len(spelled) > 0 {
+		h.longest = len(spelled[0])
+	}
+	return h
+}
+
+// lowered gives percent-encoding as some write it, in small letters.
+func lowered(escaped string) string {
+	return regexp.MustCompile(`%[0-9A-F]{2}`).ReplaceAllStringFunc(escaped, strings.ToLower)
 }
 
 // text takes the secrets out of any text, and what does not print.
@@ -51,13 +67,23 @@ func (h hider) text(s string) string {
 	}, strings.ToValidUTF8(h.replace.Replace(s), " "))
 }
 
-// isSecret tells whether a member, a parameter or a field holds a credential by its name.
+// isSecret tells whether a member, a parameter or a field holds a credential by its name, however it is spelled. What only
+// speaks about credentials, as discovery documents do, does not.
 func isSecret(name string) bool {
-	switch strings.ToLower(name) {
-	case "token", "access_token", "refresh_token", "id_token", "subject_token", "registration_access_token",
-		"client_secret", "client_assertion", "assertion", "secret", "private_key", "password", "passwd",
-		"code", "code_verifier", "device_code", "hashed_token", "token_last_eight", "jsessionid":
+	name = strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
+	for _, about := range []string{"type", "hint", "use", "endpoint", "supported", "expiresin", "lifetime", "alg"} {
+		if strings.HasSuffix(name, about) {
+			return false
+		}
+	}
+	switch name {
+	case "code", "devicecode", "usercode", "sessionid", "jsessionid", "tokenlasteight":
 		return true
+	}
+	for _, part := range []string{"token", "secret", "assertion", "passw", "pwd", "verifier", "privatekey", "apikey", "credential"} {
+		if strings.Contains(name, part) {
+			return true
+		}
 	}
 	return false
 }
@@ -131,8 +157,11 @@ func (h hider) authorization(value string) string {
 	return h.text(scheme) + " " + hidden
 }
 
-// body gives a body: of JSON what its members say, of others the text.
+// body gives a body: of JSON what its members say, of others the text. A secret may stand across the end of what is kept.
 func (h hider) body(contentType string, body []byte, more bool) string {
+	if more {
+		body = body[:max(0, len(body)-h.longest)]
+	}
 	media, _, _ := mime.ParseMediaType(contentType)
 	if !more && (media == "application/json" || strings.HasSuffix(media, "+json")) {
 		var v any
@@ -144,7 +173,14 @@ func (h hider) body(contentType string, body []byte, more bool) string {
 			}
 		}
 	}
-	return h.text(string(body))
+	return named(h.text(string(body)))
+}
+
+// named takes out what stands behind a name of a credential in a text that is not read: JSON that is broken, or called something
+// else, and forms.
+func named(text string) string {
+	return regexp.MustCompile(`(?i)([\w-]*(?:token|secret|assertion|passw|pwd|verifier|code|credential)[\w-]*)("?\s*[:=]\s*)(\[?\s*"(?:[^"\\]|\\.)*"?|[^\s&,;<>"{}\[\]]+)`).
+		ReplaceAllString(text, "${1}${2}"+hidden)
 }
 
 // marshal gives JSON as it would be written by hand.
@@ -168,8 +204,11 @@ func (h hider) value(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, member := range v {
-			if _, isText := member.(string); isText && isSecret(name) {
-				member = hidden
+			if isSecret(name) {
+				switch member.(type) {
+				case string, []any, map[string]any:
+					member = hidden
+				}
 			}
 			out[h.text(name)] = h.value(member)
 		}

@@ -3,8 +3,11 @@ package witness
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,7 +135,7 @@ func (t *tee) Read(p []byte) (int, error) {
 func (w *Witness) Exchanges() []*identityv1.Exchange {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	hide := newHider(w.secrets)
+	hide := newHider(slices.Concat(w.secrets, w.shown()))
 	all := make([]*identityv1.Exchange, 0, len(w.seen))
 	for _, s := range w.seen {
 		x := &identityv1.Exchange{
@@ -146,6 +149,24 @@ func (w *Witness) Exchanges() []*identityv1.Exchange {
 			x.Received, x.Cut = short(x.GetReceived(), s.more)
 		}
 		all = append(all, x)
+	}
+	return all
+}
+
+// shown gives the credentials that requests have shown in their header: a reply may repeat them as they stand there.
+func (w *Witness) shown() (all []string) {
+	for _, s := range w.seen {
+		_, credential, _ := strings.Cut(s.request.Header.Get("Authorization"), " ")
+		if credential == "" {
+			continue
+		}
+		all = append(all, credential)
+		if plain, err := base64.StdEncoding.DecodeString(credential); err == nil {
+			_, password, _ := strings.Cut(string(plain), ":")
+			if all = append(all, string(plain)); password != "" {
+				all = append(all, password)
+			}
+		}
 	}
 	return all
 }

@@ -119,11 +119,20 @@ func TestWhatComesBackIsShownWithoutItsSecrets(t *testing.T) {
 		{"text/html", "<p>no such token " + needle + " or " + url.QueryEscape(needle) + "\x00\x1b[31m", "<p>no such token … or …  [31m"},
 		{"text/plain", base64.StdEncoding.EncodeToString([]byte(needle)), "…"},
 		{"", "", ""},
+		{"text/plain", `{"access_token":"LIVE-1","expires_in":3600,"refreshToken": "LIVE-2", "x": "y"}`, `{"access_token":…,"expires_in":3600,"refreshToken": …, "x": "y"}`},
+		{"application/json", `{"id_token":["LIVE-1"],"refreshToken":"LIVE-2","token_type":"Bearer","tokens":{"a":"LIVE-3"},"token_endpoint":"https://h"}`, `{"id_token":"…","refreshToken":"…","token_endpoint":"https://h","token_type":"Bearer","tokens":"…"}`},
+		{"application/x-www-form-urlencoded", "refresh_token=LIVE-1&token_type=bearer&x=y", "refresh_token=…&token_type=…&x=y"},
+		{"application/json", "\ufeff" + `{"access_token":"LIVE-1"} trailing`, ` {"access_token":…} trailing`},
+		{"text/html", "p%2ba%2fs+%22s%c3%a4w%c3%b6rd and p+a/s &#34;sä" + `wörd`, "… and …"},
+		{"text/html", `{"x":"p+a\/s \"sä` + `wörd"`, `{"x":"…"`},
 	} {
 		x := exchange(t, post("text/plain", "x"), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Content-Type"] = []string{c.contentType}
 			_, _ = io.WriteString(w, c.body)
 		})
+		if strings.Contains(x.GetReceived(), "LIVE") {
+			t.Errorf("%s: %q", c.contentType, x.GetReceived())
+		}
 		if x.GetReceived() != c.want || x.GetCut() {
 			t.Errorf("%s: %q, want %q", c.contentType, x.GetReceived(), c.want)
 		}
@@ -140,6 +149,18 @@ func TestALongReplyIsCut(t *testing.T) {
 		if !x.GetCut() || len(x.GetReceived()) > 4<<10 || strings.Contains(x.GetReceived(), "p+a") {
 			t.Errorf("%d: %d bytes, %t", before, len(x.GetReceived()), x.GetCut())
 		}
+	}
+}
+
+// TestWhatIsSentIsNotShownWhenItComesBack, in whatever form it was sent.
+func TestWhatIsSentIsNotShownWhenItComesBack(t *testing.T) {
+	t.Parallel()
+	basic := base64.StdEncoding.EncodeToString([]byte("bob1:LIVE-password"))
+	x := exchange(t, post("text/plain", "x", "Authorization", "Basic "+basic), func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "got "+r.Header.Get("Authorization")+" or LIVE-password")
+	})
+	if x.GetReceived() != "got Basic … or …" {
+		t.Errorf("%q", x.GetReceived())
 	}
 }
 
