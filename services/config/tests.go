@@ -56,7 +56,7 @@ type failure struct {
 }
 
 // failures runs the tests of every site that changes, with the change and without, all at once.
-func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed map[string][]byte, c command) []failure {
+func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed map[string]map[string][]byte, c command) []failure {
 	ctx, cancel := context.WithTimeout(ctx, a.settings.TestsTimeout)
 	defer cancel()
 	var running sync.WaitGroup
@@ -74,7 +74,7 @@ func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed m
 			all = append(all, f)
 			var now, then result
 			var both sync.WaitGroup
-			both.Go(func() { now = a.run(ctx, s, test, sealed) })
+			both.Go(func() { now = a.run(ctx, s, test, sealed[s.ID]) })
 			if was != nil && was.Test(test.Name) != nil && *was.Test(test.Name) == *test {
 				both.Go(func() { then = a.run(ctx, was, test, nil) })
 			}

@@ -103,7 +103,7 @@ func (a *api) trialSite(w http.ResponseWriter, r *http.Request) (*tried, *identi
 	if len(problems) > 0 {
 		return nil, nil, unfit("the request cannot be read", problems)
 	}
-	config, sealed := &now.Config, map[string][]byte{}
+	config, sealed := &now.Config, map[string]map[string][]byte{}
 	if draft != nil {
 		if config, sealed, err = a.drafted(r.Context(), now, draft); err != nil {
 			return nil, nil, err
@@ -115,11 +115,11 @@ func (a *api) trialSite(w http.ResponseWriter, r *http.Request) (*tried, *identi
 		return nil, nil, fault.Newf(fault.NotFound, "there is no site %.64q", id)
 	}
 	data, err = json.Marshal(t.site)
-	return t, &identityv1.Draft{Site: data, Sealed: sealed}, err
+	return t, &identityv1.Draft{Site: data, Sealed: sealed[id]}, err
 }
 
 // drafted gives a draft as it would be published, and its new secrets sealed, which are stored nowhere.
-func (a *api) drafted(ctx context.Context, now *configlog.Snapshot, d *document.Draft) (*configlog.Config, map[string][]byte, error) {
+func (a *api) drafted(ctx context.Context, now *configlog.Snapshot, d *document.Draft) (*configlog.Config, map[string]map[string][]byte, error) {
 	p, err := a.proposed(ctx, now, d, nil)
 	if err != nil {
 		if f := fault.From(err); len(f.Problems) > 0 {
@@ -131,15 +131,18 @@ func (a *api) drafted(ctx context.Context, now *configlog.Snapshot, d *document.
 	return p.to, sealed, err
 }
 
-// sealedApart seals secrets without storing them.
-func (a *api) sealedApart(seals []seal) (map[string][]byte, error) {
-	sealed := make(map[string][]byte, len(seals))
+// sealedApart seals secrets without storing them, and gives them by site.
+func (a *api) sealedApart(seals []seal) (map[string]map[string][]byte, error) {
+	sealed := map[string]map[string][]byte{}
 	for _, s := range seals {
 		data, err := a.sealer.Encrypt(s.place.Owner, s.plain.Reveal())
 		if err != nil {
 			return nil, err
 		}
-		sealed[s.secret.Key()] = data
+		if sealed[s.place.Site] == nil {
+			sealed[s.place.Site] = map[string][]byte{}
+		}
+		sealed[s.place.Site][s.secret.Key()] = data
 	}
 	return sealed, nil
 }

@@ -46,6 +46,7 @@ type gateway struct {
 	counts      *counts
 	buffers     *buffers
 	pages       *pages.Pages
+	signIns     *guesses // that have begun, by address; nil: not bound
 	bodyTimeout time.Duration
 	heardAt     atomic.Int64 // unix nanoseconds; the log was last known to be followed
 	calls       sync.WaitGroup
@@ -152,6 +153,9 @@ func (g *gateway) openCaches(nc *nats.Conn, s Settings, home *home) (err error) 
 	}
 	if g.members, err = newMembers(over(nc), s, asked); err != nil {
 		return fmt.Errorf("cache of groups: %w", err)
+	}
+	if g.signIns, err = newGuesses(s.UnknownBurst, s.UnknownPerSecond); err != nil {
+		return fmt.Errorf("bound of sign-ins: %w", err)
 	}
 	g.pages, err = pages.New()
 	return err

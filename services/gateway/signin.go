@@ -101,6 +101,10 @@ func (c *call) signIn(providerID string) answer {
 	if p == nil || c.site.config.Grant != "authorization_code" {
 		return c.show(http.StatusBadRequest, pages.Token{Problem: "There is no such provider to sign in at."}, "")
 	}
+	if a := c.tooOften(c.gw.signIns); a.kind == deny {
+		return a
+	}
+	c.gw.signIns.missed(network(c.caller.addr), c.at)
 	reply := new(identityv1.AuthorizeReply)
 	err := c.askSignIn(topology.Authorize, func(ctx context.Context) error {
 		return c.gw.identities.asks(ctx, topology.Authorize, &identityv1.AuthorizeRequest{
@@ -154,10 +158,7 @@ func (c *call) signedIn(query url.Values) answer {
 		}
 		return c.signInFailed(fault.New(fault.Invalid, text))
 	}
-	from := network(c.caller.addr)
-	if wait := c.gw.identities.guesses.wait(from, c.at); wait > 0 {
-		a := refuse(tooManyUnknown, "")
-		a.fields = []field{{"Retry-After", strconv.Itoa(int(wait.Seconds()))}}
+	if a := c.tooOften(c.gw.identities.guesses); a.kind == deny {
 		return a
 	}
 	reply := new(identityv1.ExchangeReply)
@@ -168,11 +169,22 @@ func (c *call) signedIn(query url.Values) answer {
 	})
 	if err != nil {
 		if fault.CodeOf(err) == fault.Invalid { // not when somebody is away
-			c.gw.identities.guesses.missed(from, c.at)
+			c.gw.identities.guesses.missed(network(c.caller.addr), c.at)
 		}
 		return c.signInFailed(err)
 	}
 	return c.issued(reply)
+}
+
+// tooOften refuses who has done something too often from one address.
+func (c *call) tooOften(bound *guesses) answer {
+	wait := bound.wait(network(c.caller.addr), c.at)
+	if wait == 0 {
+		return answer{}
+	}
+	a := refuse(tooManyUnknown, "")
+	a.fields = []field{{"Retry-After", strconv.Itoa(int(wait.Seconds()))}}
+	return a
 }
 
 // askSignIn asks introspection, and no longer than a question may take.

@@ -90,6 +90,13 @@ func newSource(site, revision string, how lookingUp, nodes *upstream, s Settings
 	return &source{site: site, revision: revision, how: how, nodes: nodes, breaker: remote.NewBreaker(s.Limits), above: above}
 }
 
+// apart gives a source like this one, of which nothing comes back.
+func (s *source) apart(settings Settings) *source {
+	other := newSource(s.site, s.revision, s.how, s.nodes, settings)
+	other.restsTo.Store(s.restsTo.Load())
+	return other
+}
+
 // refused notes that the directory does not take our account.
 func (s *source) refused(now time.Time) {
 	if !s.how.bearer {

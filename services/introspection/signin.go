@@ -179,6 +179,5 @@ func (a *answering) fetch(ctx context.Context, r *identityv1.FetchRequest, hide 
 	if err != nil {
 		return nil, err
 	}
-	hide(c.Secret())
-	return c.Fetch(ctx)
+	return c.Fetch(ctx, hide)
 }

@@ -121,12 +121,16 @@ func answered[M proto.Message](m proto.Message, err error) (M, error) {
 	return reply, err
 }
 
-// draft gives the keeper of one site as it is given. Its nodes and its directory are those that are known here, where they are
-// the same: a directory that refused our password must not be shown it again. Its providers are asked as if for the first time.
+// draft gives the keeper of one site as it is given. Its nodes are those that are known here, where they are the same.
+// Its providers and its directory are asked as if for the first time, but for a directory that has refused our password: it is not
+// shown it again.
 func (k *keeper) draft(ctx context.Context, c *configlog.Site, sealed map[string][]byte) *keeper {
 	known := &site{id: c.ID}
 	if x := k.current.Load(); x != nil && x.sites[c.ID] != nil {
-		known.product, known.directory = x.sites[c.ID].product, x.sites[c.ID].directory
+		known.product = x.sites[c.ID].product
+		if d := x.sites[c.ID].directory; d != nil && d.ask != nil {
+			known.directory = &directory{maxAge: d.maxAge, ask: d.ask.apart(k.settings)}
+		}
 	}
 	d := &keeper{opener: k.opener.With(sealed), revisions: k.revisions, settings: k.settings, log: slog.New(slog.DiscardHandler)}
 	s := d.site(ctx, &index{sites: map[string]*site{c.ID: known}}, c)

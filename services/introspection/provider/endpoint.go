@@ -27,6 +27,7 @@ type Endpoint struct {
 	metadata       *kept[metadata]
 	published      *remote.Breaker // of metadata and keys
 	Gate           *remote.Gate
+	issuing        *remote.Gate // of tokens: people who sign in do not hold up those whose tokens are judged
 	notes          remote.Notes
 }
 
@@ -34,7 +35,7 @@ type Endpoint struct {
 func New(siteID string, p *configlog.Provider, how Asking, revision string, o Options) (*Endpoint, *Cannot) {
 	e := &Endpoint{
 		Site: siteID, Provider: p.ID, Revision: revision, How: how, metadata: newMetadata(p.Issuer, o),
-		Breaker: remote.NewBreaker(o.Limits), published: remote.NewBreaker(o.Limits), Gate: remote.NewGate(o.Concurrency),
+		Breaker: remote.NewBreaker(o.Limits), published: remote.NewBreaker(o.Limits), Gate: remote.NewGate(o.Concurrency), issuing: remote.NewGate(o.Concurrency),
 	}
 	var cannot *Cannot
 	if e.validator, cannot = how.judges(e.metadata, o); cannot != nil {

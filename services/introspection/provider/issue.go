@@ -26,41 +26,48 @@ import (
 // it was given.
 type Client struct {
 	provider *configlog.Provider
-	caller   *caller
+	way, id  string // how it shows itself, and as whom
+	open     func() (string, error)
 	http     *http.Client
 	inquiry  *inquiry // to find endpoints that are not configured
 }
 
 // NewClient makes ready the client of a provider, which calls by once: no request is sent twice. id and secret stand in for those
-// of the configuration, which open opens. The error is a fault.
+// of the configuration, which open opens when it is to be shown. The error is a fault.
 func NewClient(e *Endpoint, p *configlog.Provider, via *Via, once *http.Client, id, secret string, open func(configlog.Secret) (string, error)) (*Client, error) {
 	way, named := issuedTo(p)
+	c := &Client{provider: p, way: way, id: p.ClientID, http: once, inquiry: &inquiry{Via: via, endpoint: e}}
+	c.open = func() (string, error) { return open(named) }
 	switch {
 	case id != "":
+		c.id, c.open = id, func() (string, error) { return secret, nil }
 		if way == "none" || way == "private_key_jwt" {
-			way = "client_secret_basic"
+			c.way = "client_secret_basic"
 		}
 	case p.ClientID == "":
 		return nil, fault.New(fault.Unavailable, "provider "+p.ID+" has no client_id")
-	case way != "none":
-		var err error
-		if secret, err = open(named); err != nil {
-			return nil, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+TroubleUnopened, err)
-		}
+	case way == "none":
+		c.open = func() (string, error) { return "", nil }
 	}
-	audience := ""
-	if preset, _ := presets.Of(p.Kind); preset.Audience == "issuer" {
-		audience = p.Issuer
-	}
-	shown, err := newCaller(way, cmp.Or(id, p.ClientID), secret, p.PrivateKeyID, audience)
-	if err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+troubleKey, err)
-	}
-	return &Client{provider: p, caller: shown, http: once, inquiry: &inquiry{Via: via, endpoint: e}}, nil
+	return c, nil
 }
 
-// Secret is what the client shows; empty: nothing, or a signature.
-func (c *Client) Secret() string { return c.caller.secret }
+// shown gives what the client shows itself with.
+func (c *Client) shown() (*caller, error) {
+	secret, err := c.open()
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+": "+TroubleUnopened, err)
+	}
+	audience := ""
+	if preset, _ := presets.Of(c.provider.Kind); preset.Audience == "issuer" {
+		audience = c.provider.Issuer
+	}
+	shown, err := newCaller(c.way, c.id, secret, c.provider.PrivateKeyID, audience)
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+": "+troubleKey, err)
+	}
+	return shown, nil
+}
 
 // issuedTo says how the client of a provider shows itself where tokens are issued, and with which secret: as it does where they
 // are introspected, or as its secret allows where nobody is asked or nothing has to be shown.
@@ -85,7 +92,7 @@ func (c *Client) at(ctx context.Context) (oauth2.Endpoint, error) {
 		AuthURL: cmp.Or(p.AuthorizationEndpoint, preset.SignIn.Authorization), TokenURL: cmp.Or(p.TokenEndpoint, preset.SignIn.Token),
 		AuthStyle: oauth2.AuthStyleInParams,
 	}
-	if c.caller.way == "client_secret_basic" {
+	if c.way == "client_secret_basic" {
 		e.AuthStyle = oauth2.AuthStyleInHeader
 	}
 	if p.Issuer == "" || e.AuthURL != "" && e.TokenURL != "" {
@@ -119,12 +126,12 @@ func (c *Client) SignIn(ctx context.Context, redirect, state, verifier string) (
 	case at.TokenURL == "":
 		return "", c.unnamed("token_endpoint")
 	}
-	return c.config(at, redirect).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), nil
+	return c.config(at, "", redirect).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), nil
 }
 
 // Exchange gets the token of the person whom the provider has sent back with a code. The error is a fault.
 func (c *Client) Exchange(ctx context.Context, code, verifier, redirect string) (*identityv1.Token, error) {
-	at, params, err := c.token(ctx)
+	at, shown, params, err := c.token(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -133,61 +140,57 @@ func (c *Client) Exchange(ctx context.Context, code, verifier, redirect string) 
 		options = append(options, oauth2.SetAuthURLParam(name, params.Get(name)))
 	}
 	return c.issued(ctx, func(ctx context.Context) (*oauth2.Token, error) {
-		return c.config(at, redirect).Exchange(ctx, code, options...)
+		return c.config(at, shown.secret, redirect).Exchange(ctx, code, options...)
 	})
 }
 
-// Fetch gets a token by client credentials (RFC 6749 §4.4). The error is a fault.
-func (c *Client) Fetch(ctx context.Context) (*identityv1.Token, error) {
-	at, params, err := c.token(ctx)
+// Fetch gets a token by client credentials (RFC 6749 §4.4). hide is told the secret before it is shown. The error is a fault.
+func (c *Client) Fetch(ctx context.Context, hide func(secret string)) (*identityv1.Token, error) {
+	at, shown, params, err := c.token(ctx)
 	if err != nil {
 		return nil, err
 	}
+	hide(shown.secret)
 	config := clientcredentials.Config{
-		ClientID: c.caller.id, ClientSecret: c.caller.secret, TokenURL: at.TokenURL, Scopes: strings.Fields(c.provider.Scope),
+		ClientID: c.id, ClientSecret: shown.secret, TokenURL: at.TokenURL, Scopes: strings.Fields(c.provider.Scope),
 		EndpointParams: params, AuthStyle: at.AuthStyle,
 	}
 	return c.issued(ctx, config.Token)
 }
 
 // config is the client as the library has it.
-func (c *Client) config(at oauth2.Endpoint, redirect string) *oauth2.Config {
-	return &oauth2.Config{
-		ClientID: c.caller.id, ClientSecret: c.caller.secret, Endpoint: at, RedirectURL: redirect, Scopes: strings.Fields(c.provider.Scope),
-	}
+func (c *Client) config(at oauth2.Endpoint, secret, redirect string) *oauth2.Config {
+	return &oauth2.Config{ClientID: c.id, ClientSecret: secret, Endpoint: at, RedirectURL: redirect, Scopes: strings.Fields(c.provider.Scope)}
 }
 
-// token gives where tokens are issued, and what a client assertion adds to the request.
-func (c *Client) token(ctx context.Context) (oauth2.Endpoint, url.Values, error) {
+// token gives where tokens are issued, what is shown there, and what a client assertion adds to the request.
+func (c *Client) token(ctx context.Context) (oauth2.Endpoint, *caller, url.Values, error) {
 	at, err := c.at(ctx)
 	if err == nil && at.TokenURL == "" {
 		err = c.unnamed("token_endpoint")
 	}
 	if err != nil {
-		return at, nil, err
+		return at, nil, nil, err
 	}
-	params, err := c.params(at.TokenURL)
-	return at, params, err
-}
-
-// params are what a client assertion adds to a request.
-func (c *Client) params(endpoint string) (url.Values, error) {
+	shown, err := c.shown()
+	if err != nil {
+		return at, nil, nil, err
+	}
 	params := url.Values{}
-	if c.caller.way != "private_key_jwt" {
-		return params, nil
+	if c.way == "private_key_jwt" {
+		if err := shown.show(at.TokenURL, nil, params, time.Now()); err != nil {
+			return at, nil, nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+": "+troubleKey, err)
+		}
+		params.Del("client_id") // the library says it
 	}
-	if err := c.caller.show(endpoint, nil, params, time.Now()); err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+": "+troubleKey, err)
-	}
-	params.Del("client_id") // the library says it
-	return params, nil
+	return at, shown, params, nil
 }
 
 // issued has a token issued.
 func (c *Client) issued(ctx context.Context, by func(context.Context) (*oauth2.Token, error)) (*identityv1.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.inquiry.Timeout)
 	defer cancel()
-	gate := c.inquiry.endpoint.Gate
+	gate := c.inquiry.endpoint.issuing
 	if err := gate.Enter(ctx); err != nil {
 		return nil, fault.Wrap(fault.Unavailable, "provider "+c.provider.ID+" is asked too much at once", err)
 	}
