@@ -169,14 +169,11 @@ func TestAUsedTokenNeverWaits(t *testing.T) {
 	if n := w.lab.Provider.Introspections() - before; n < 3 || n > 8 {
 		t.Errorf("asked %d times in two and a half lives", n)
 	}
-	hung, asked := w.token(), time.Now()
+	hung := w.token()
 	uses(hung, func() bool { return true })
 	w.lab.Provider.SetFault(lab.Slow(time.Hour))
 	before = w.lab.Provider.Introspections()
-	uses(hung, func() bool { return time.Since(asked) > maxTTL*19/20 })
-	if w.lab.Provider.Introspections() == before {
-		t.Error("it was not asked about before its time was over")
-	}
+	uses(hung, func() bool { return w.lab.Provider.Introspections() > before }) // a call that asked itself would be refused
 }
 
 // TestAProviderThatIsAwayForAWhile: where the site says so its last word counts beyond max_ttl, and the record says so; the
