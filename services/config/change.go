@@ -28,6 +28,8 @@ type command struct {
 	condition condition
 	dryRun    bool
 	force     bool // though gateways have another history
+	// forcesTests: saved tests may fail.
+	forcesTests bool
 	// propose decides what the change is, given what there is. It may be asked again, of something newer.
 	propose func(context.Context, *configlog.Snapshot) (*proposal, error)
 }
@@ -59,25 +61,28 @@ type outcome struct {
 // maxRaces is how often a change to "whatever there is" is made anew because another instance was first.
 const maxRaces = 5
 
+// decision is a change that may follow the state it was decided on.
+type decision struct {
+	from *configlog.Snapshot
+	*proposal
+	all    []proto.Message // the facts; none: nothing changes
+	commit []byte
+}
+
+func (d *decision) outcome() *outcome {
+	return &outcome{state: d.from.State, facts: d.all, warnings: d.warnings}
+}
+
 // change makes a change: decided on one state, stored whole or not at all. This instance makes one at a time;
 // two instances are kept apart by the log.
 func (a *api) change(ctx context.Context, c command) (*outcome, error) {
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return nil, fault.Wrap(fault.Unavailable, "no longer waited for", ctx.Err())
-	}
-	// From here on a client that goes away changes nothing: what was begun is finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.settings.AppendTimeout)
-	defer cancel()
 	for race := 1; ; race++ {
 		out, err := a.attempt(ctx, c)
 		var conflict *eventlog.ConflictError
 		if !errors.As(err, &conflict) {
 			return out, err
 		}
-		now, err := a.follower.AtLeast(ctx, conflict.Found.Seq)
+		now, err := a.caughtUp(ctx, conflict.Found.Seq)
 		switch {
 		case err != nil:
 			return nil, fault.Wrap(fault.Unavailable, "another change was first; nothing was changed", err)
@@ -87,7 +92,50 @@ func (a *api) change(ctx context.Context, c command) (*outcome, error) {
 	}
 }
 
-func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
+// attempt decides on a change and stores it. While its saved tests run, which takes seconds, others have their turn; should one
+// of them change the configuration, the tests have proved nothing.
+func (a *api) attempt(ctx context.Context, c command) (out *outcome, err error) {
+	var d *decision
+	err = a.inTurn(ctx, func(ctx context.Context) error {
+		if d, err = a.decide(ctx, c); err == nil && len(d.tests()) == 0 {
+			out, err = a.store(ctx, c, d)
+		}
+		return err
+	})
+	if err != nil || out != nil {
+		return out, err
+	}
+	if err := a.tested(ctx, c, d); err != nil {
+		return nil, err
+	}
+	err = a.inTurn(ctx, func(ctx context.Context) error {
+		now, err := a.current(ctx, c)
+		if err == nil && now.State != d.from.State {
+			err = &eventlog.ConflictError{Found: now.State}
+		}
+		if err == nil {
+			out, err = a.store(ctx, c, d)
+		}
+		return err
+	})
+	return out, err
+}
+
+// inTurn does what only one at a time does. A client that goes away meanwhile changes nothing: what was begun is finished.
+func (a *api) inTurn(ctx context.Context, do func(context.Context) error) error {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return fault.Wrap(fault.Unavailable, "no longer waited for", ctx.Err())
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.settings.AppendTimeout)
+	defer cancel()
+	return do(ctx)
+}
+
+// decide gives the change that may be made to what there is.
+func (a *api) decide(ctx context.Context, c command) (*decision, error) {
 	from, err := a.current(ctx, c)
 	if err != nil {
 		return nil, err
@@ -99,29 +147,41 @@ func (a *api) attempt(ctx context.Context, c command) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &outcome{state: from.State, facts: p.facts(from.Config), warnings: p.warnings}
-	if len(out.facts) == 0 {
-		return out, nil
+	d := &decision{from: from, proposal: p, all: p.facts(from.Config)}
+	if len(d.all) > 0 {
+		d.commit, err = a.encode(c, from, p, d.all)
 	}
-	data, err := a.encode(c, from, p, out.facts)
-	if err != nil || c.dryRun {
-		return out, err
+	return d, err
+}
+
+// store makes a change that was decided on.
+func (a *api) store(ctx context.Context, c command, d *decision) (*outcome, error) {
+	if len(d.all) == 0 || c.dryRun {
+		return d.outcome(), nil
 	}
-	if len(p.seals) > 0 {
-		if err := a.sealAll(ctx, p.to, p.seals); err != nil {
+	if len(d.seals) > 0 {
+		err := a.sealAll(ctx, d.to, d.seals)
+		if err != nil {
 			return nil, err
 		}
-		out.facts = p.facts(from.Config)
-		if data, err = a.encode(c, from, p, out.facts); err != nil {
+		d.all = d.facts(d.from.Config)
+		if d.commit, err = a.encode(c, d.from, d.proposal, d.all); err != nil {
 			return nil, err
 		}
 	}
-	out.state, err = a.events.Append(ctx, from.State, data)
-	if err != nil {
+	out, err := d.outcome(), error(nil)
+	if out.state, err = a.events.Append(ctx, d.from.State, d.commit); err != nil {
 		return nil, notStored(err)
 	}
 	a.committed(ctx, c, out)
 	return out, nil
+}
+
+// caughtUp waits until this instance shows a sequence.
+func (a *api) caughtUp(ctx context.Context, seq uint64) (*configlog.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
+	defer cancel()
+	return a.follower.AtLeast(ctx, seq)
 }
 
 // current gives the configuration a change is made to. When the condition names a later one, another instance
@@ -138,9 +198,7 @@ func (a *api) current(ctx context.Context, c command) (*configlog.Snapshot, erro
 	}
 	s := a.follower.Snapshot()
 	if seq := c.condition.newest(); seq > s.State.Seq {
-		ctx, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
-		defer cancel()
-		if later, err := a.follower.AtLeast(ctx, seq); err == nil {
+		if later, err := a.caughtUp(ctx, seq); err == nil {
 			return later, nil
 		}
 	}
@@ -204,9 +262,7 @@ func (a *api) committed(ctx context.Context, c command, out *outcome) {
 	a.log.LogAttrs(ctx, slog.LevelInfo, "configuration changed", slog.Uint64("sequence", out.state.Seq),
 		slog.String("who", c.who.Name), slog.String("address", c.who.Address), slog.String("why", c.why),
 		slog.String("request_id", c.requestID), slog.String("facts", strings.Join(facts.Types(out.facts), " ")))
-	ctx, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
-	defer cancel()
-	if _, err := a.follower.AtLeast(ctx, out.state.Seq); err != nil {
+	if _, err := a.caughtUp(ctx, out.state.Seq); err != nil {
 		a.log.LogAttrs(ctx, slog.LevelWarn, "a stored change is not followed yet", slog.Uint64("sequence", out.state.Seq), slog.Any("error", err))
 	}
 }

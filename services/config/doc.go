@@ -12,9 +12,10 @@
 //
 // The way of a change (change.go): the condition (If-Match) holds, the document is read and laid over its
 // defaults (document), secrets get their names, everything is checked, the difference becomes facts (facts),
-// no gateway may have another history (strangers.go), every live one must know their level, secrets are sealed, the commit is appended to the very state it
-// was decided on, and this instance follows it before it answers. Before that, saved tests hold (tests.go): a gateway tries them
-// on the document that would be (trial.go), as it does for admins who have a credential tried.
+// no gateway may have another history (strangers.go), every live one must know their level, saved tests hold (tests.go: a
+// gateway tries them on the document that would be, as it does for admins who have a credential tried; others have their turn
+// meanwhile), secrets are sealed, the commit is appended to the very state it was decided on, and this instance follows it
+// before it answers.
 //
 // # What happens when something is gone
 //

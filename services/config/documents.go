@@ -95,7 +95,7 @@ func (a *api) putConfig(w http.ResponseWriter, r *http.Request) {
 		draft = nil
 		p, err := a.proposed(ctx, s, given, unread)
 		if err == nil {
-			err = a.agreed(ctx, s, p, wanted)
+			err = wanted.switches(&s.Config, p.to)
 		}
 		return p, err
 	}
@@ -119,14 +119,6 @@ func (a *api) proposed(ctx context.Context, s *configlog.Snapshot, draft *docume
 	}
 	warnings = document.Join(draft.Warnings, warnings, document.Compare(&s.Config, &draft.Config), lost)
 	return &proposal{to: &draft.Config, seals: seals, warnings: warnings}, nil
-}
-
-// agreed asks for what a change needs beside being valid: that a switch of a grant is confirmed, and that saved tests hold.
-func (a *api) agreed(ctx context.Context, s *configlog.Snapshot, p *proposal, w wish) error {
-	if err := w.switches(&s.Config, p.to); err != nil {
-		return err
-	}
-	return a.tested(ctx, &s.Config, p, w)
 }
 
 // rollback makes the document of then the current one, in one new commit. What was sealed then still is.
@@ -165,7 +157,7 @@ func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
 	wanted.propose = func(ctx context.Context, s *configlog.Snapshot) (*proposal, error) {
 		p, err := a.earlier(s, *asked.To)
 		if err == nil {
-			err = a.agreed(ctx, s, p, wanted)
+			err = wanted.switches(&s.Config, p.to)
 		}
 		return p, err
 	}

@@ -32,8 +32,6 @@ type wish struct {
 	wait time.Duration // for the gateways; 0: not at all
 	// confirmsGrant: the grant of a site may be switched.
 	confirmsGrant bool
-	// forcesTests: saved tests may fail.
-	forcesTests bool
 }
 
 // wished reads who wants a change, why, on what condition and how.

@@ -54,9 +54,9 @@ type Settings struct {
 	Retry time.Duration `env:"CONFIG_RETRY"`
 	// EnsureEvery is how often the streams are made sure of though nothing seems wrong; default 1 min.
 	EnsureEvery time.Duration `env:"CONFIG_ENSURE_EVERY"`
-	// TestsTimeout bounds the saved tests of one change, which are a part of AppendTimeout; default 8 s.
+	// TestsTimeout bounds the saved tests of one change; default 8 s.
 	TestsTimeout time.Duration `env:"CONFIG_TESTS_TIMEOUT"`
-	// AppendTimeout bounds the testing, sealing and storing of one change; default 15 s, above an election's 6 s.
+	// AppendTimeout bounds the deciding, sealing and storing of one change; default 15 s, above an election's 6 s.
 	AppendTimeout time.Duration `env:"CONFIG_APPEND_TIMEOUT"`
 	// CatchUp is how long an instance waits for a commit another one has made; default 2 s.
 	CatchUp time.Duration `env:"CONFIG_CATCH_UP"`

@@ -23,21 +23,44 @@ import (
 // codeTestsFailed is the code of a change that breaks a saved test.
 const codeTestsFailed fault.Code = "tests_failed"
 
-// tested refuses a change that breaks what a saved test proves, unless the admin says ?force=tests: then it is a warning. A
-// test that fails in the same way without the change is a warning too. Only the sites that change are tested.
-func (a *api) tested(ctx context.Context, from *configlog.Config, p *proposal, w wish) error {
-	if p.to == nil {
+// suite is the tests of a site that changes.
+type suite struct {
+	index   int // of the site in the document
+	was, to *configlog.Site
+}
+
+// tests gives the saved tests a change must pass: those of every site it changes.
+func (d *decision) tests() []suite {
+	if d.to == nil || len(d.all) == 0 {
 		return nil
 	}
-	sealed, err := a.sealedApart(p.seals)
+	from, to := document.Shown(d.from.Config), document.Shown(*d.to) // an empty list is one, however it came about
+	var all []suite
+	for i := range to.Sites {
+		s := suite{index: i, was: from.Site(to.Sites[i].ID), to: &to.Sites[i]}
+		if len(s.to.Tests) > 0 && !reflect.DeepEqual(s.to, s.was) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// tested refuses a change that breaks what a saved test proves, unless the admin says ?force=tests: then it is a warning. A
+// test that fails in the same way without the change is a warning too.
+func (a *api) tested(ctx context.Context, c command, d *decision) error {
+	sealed, err := a.sealedApart(d.seals)
 	if err != nil {
 		return err
 	}
+	failed := a.failures(ctx, c, d.tests(), sealed)
+	if ctx.Err() != nil {
+		return fault.Wrap(fault.Unavailable, "no longer waited for; nothing was changed", ctx.Err())
+	}
 	var broken []fault.Problem
-	for _, f := range a.failures(ctx, from, p.to, sealed, w.command) {
+	for _, f := range failed {
 		problem := fault.Problem{Path: f.path, Message: f.text}
-		if f.before || w.forcesTests {
-			p.warnings = document.Join(p.warnings, []fault.Problem{problem})
+		if f.before || c.forcesTests {
+			d.warnings = document.Join(d.warnings, []fault.Problem{problem})
 			continue
 		}
 		broken = append(broken, problem)
@@ -55,30 +78,24 @@ type failure struct {
 	before     bool // it fails in the same way without the change
 }
 
-// failures runs the tests of every site that changes, with the change and without, all at once.
-func (a *api) failures(ctx context.Context, from, to *configlog.Config, sealed map[string]map[string][]byte, c command) []failure {
+// failures runs tests with the change and without, all at once.
+func (a *api) failures(ctx context.Context, c command, suites []suite, sealed map[string]map[string][]byte) []failure {
 	ctx, cancel := context.WithTimeout(ctx, a.settings.TestsTimeout)
 	defer cancel()
 	var running sync.WaitGroup
 	var all []*failure
-	shownFrom, shownTo := document.Shown(*from), document.Shown(*to) // an empty list is one, however it came about
-	for i := range shownTo.Sites {
-		s := &shownTo.Sites[i]
-		was := shownFrom.Site(s.ID)
-		if len(s.Tests) == 0 || reflect.DeepEqual(s, was) {
-			continue
-		}
-		a.recordTests(ctx, s, c)
-		for j := range s.Tests {
-			test, f := &s.Tests[j], &failure{path: fmt.Sprintf("sites[%d].tests[%d]", i, j)}
+	for _, s := range suites {
+		a.recordTests(ctx, s.to, c)
+		for j := range s.to.Tests {
+			test, f := &s.to.Tests[j], &failure{path: fmt.Sprintf("sites[%d].tests[%d]", s.index, j)}
 			all = append(all, f)
-			var now, then result
-			var both sync.WaitGroup
-			both.Go(func() { now = a.run(ctx, s, test, sealed[s.ID]) })
-			if was != nil && was.Test(test.Name) != nil && *was.Test(test.Name) == *test {
-				both.Go(func() { then = a.run(ctx, was, test, nil) })
-			}
 			running.Go(func() {
+				var now, then result
+				var both sync.WaitGroup
+				both.Go(func() { now = a.run(ctx, s.to, test, sealed[s.to.ID]) })
+				if s.was != nil && s.was.Test(test.Name) != nil && *s.was.Test(test.Name) == *test {
+					both.Go(func() { then = a.run(ctx, s.was, test, nil) })
+				}
 				both.Wait()
 				f.text, f.before = now.fails(test), now.like(then)
 			})

@@ -2,8 +2,10 @@ package config
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	gatewayv1 "github.com/gatehouse-suite/gatehouse/proto/gateway/v1"
 	identityv1 "github.com/gatehouse-suite/gatehouse/proto/identity/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
@@ -135,5 +138,59 @@ func TestATestThatIsNotTriedInTimeFails(t *testing.T) {
 	})
 	if r := i.put(siteWithTests); r.status != http.StatusConflict || !strings.Contains(r.body, "in time") {
 		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// TestWhileTestsRunOthersChange the configuration; then the tests have proved nothing: they run again on what there is now, or
+// the change is refused when it was meant for what there was.
+func TestWhileTestsRunOthersChange(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, nil).ready()
+	takesDrafts(t, n)
+	var tried atomic.Int32
+	running, goOn := make(chan struct{}), make(chan struct{})
+	answers(t, n, topology.Gateway, topology.QueueGateway, topology.CallTrial, func(context.Context, *gatewayv1.TrialRequest) (proto.Message, error) {
+		tried.Add(1)
+		running <- struct{}{}
+		<-goOn
+		return &gatewayv1.TrialReply{Decision: "deny", Reason: "anonymous_denied", Status: 401, Row: "10 who is it"}, nil
+	})
+	first := i.put(siteWithoutTests).changed()
+	for _, c := range []struct {
+		match         string
+		tries, status int
+	}{{first.ETag, 1, http.StatusPreconditionFailed}, {"*", 2, http.StatusOK}} {
+		tried.Store(0)
+		done := make(chan reply, 1)
+		go func() { done <- i.call(http.MethodPut, "config", siteWithTests, "If-Match", c.match) }()
+		<-running
+		i.issue("while-"+strconv.Itoa(c.tries), "auditor", "") // another has its turn
+		for range c.tries - 1 {
+			goOn <- struct{}{}
+			<-running
+		}
+		goOn <- struct{}{}
+		if r := <-done; r.status != c.status || int(tried.Load()) != c.tries {
+			t.Errorf("%s: tried %d times, %d %s", c.match, tried.Load(), r.status, r.body)
+		}
+	}
+}
+
+// TestWhatCannotBeIsNotTried: a change that is refused all the same has no gateway send anything.
+func TestWhatCannotBeIsNotTried(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	i := start(t, n, func(s *Settings) { s.levelOf = func(proto.Message) uint32 { return 9 } }).ready()
+	takesDrafts(t, n)
+	var tried atomic.Int32
+	answers(t, n, topology.Gateway, topology.QueueGateway, topology.CallTrial, func(context.Context, *gatewayv1.TrialRequest) (proto.Message, error) {
+		tried.Add(1)
+		return nil, errors.New("asked")
+	})
+	beats(t, n, "old", eventlog.State{}, 1)
+	i.lists("old live applied")
+	if r := i.put(siteWithTests); r.status != http.StatusConflict || !strings.Contains(r.body, "gateways_too_old") || tried.Load() > 0 {
+		t.Errorf("tried %d times: %d %s", tried.Load(), r.status, r.body)
 	}
 }

@@ -13,6 +13,8 @@ import (
 // maxTests is how many tests a site may have: each change waits for them.
 const maxTests = 20
 
+var verdict = regexp.MustCompile(`^[a-z][a-z0-9_]{1,63}$`)
+
 // Types are what a credential that is tried may be.
 func Types() []string { return []string{"oauth", "api_token", "pat", "basic", "none"} }
 
@@ -32,7 +34,7 @@ func (k *checker) tests(path string, s *configlog.Site) {
 		}
 		seen[t.Name] = true
 		k.tried(where, t, s)
-		if !regexp.MustCompile(`^[a-z][a-z0-9_]{1,63}$`).MatchString(t.Expect) {
+		if !verdict.MatchString(t.Expect) {
 			k.problem(where+".expect", "must be allow, deny, pass, or a reason such as read_only")
 		}
 	}
