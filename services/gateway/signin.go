@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +22,12 @@ import (
 // tokenPage is where people get tokens, and where providers send them back to: the redirect URI.
 const tokenPage = "/plugins/servlet/restauth/token" //nolint:gosec // a path
 
-// flowCookie keeps a sign-in while its person is at the provider. Only introspection can read it.
-const flowCookie = "GATEHOUSE_SIGN_IN"
+// flowCookie begins the name of what keeps a sign-in while its person is at the provider; the rest is its state, so that two
+// tabs have two. Only introspection can read the value.
+const flowCookie = "GATEHOUSE_SIGN_IN_"
+
+// maxFlows is how many sign-ins a browser keeps: together they must fit into the header of a request, here and at proxies.
+const maxFlows = 5
 
 // getToken answers on the page: what is offered, where to go, or the token, this once. Whoever comes back must be the browser
 // that went, and the code is good for nothing without what the cookie keeps (RFC 6749 §10.12, RFC 7636).
@@ -58,7 +64,8 @@ func (c *call) show(status int, t pages.Token, detail string) answer {
 	if s.Grant == "authorization_code" {
 		for i := range s.Providers {
 			if p := &s.Providers[i]; p.ClientID != "" {
-				t.Providers = append(t.Providers, pages.Provider{Name: nameOf(p.Name, p.ID), URL: t.Here + "?provider=" + url.QueryEscape(p.ID)})
+				// At the site's own address: the browser comes back there, and must know what it has begun.
+				t.Providers = append(t.Providers, pages.Provider{Name: nameOf(p.Name, p.ID), URL: cmp.Or(s.BaseURL, s.ContextPath) + tokenPage + "?provider=" + url.QueryEscape(p.ID)})
 			}
 		}
 	}
@@ -114,7 +121,7 @@ func (c *call) signIn(providerID string) answer {
 	if err != nil {
 		return c.signInFailed(err)
 	}
-	c.keepFlow(reply.GetFlow(), reply.GetGoodFor().AsDuration())
+	c.keepFlow(c.flowNamed(reply.GetState()), reply.GetFlow(), reply.GetGoodFor().AsDuration())
 	c.provider = providerID
 	c.page = &page{status: http.StatusSeeOther, location: reply.GetUrl()}
 	return answer{kind: own, reason: ownPath, detail: "sent to sign in"}
@@ -132,26 +139,49 @@ func (c *call) address() string {
 	return scheme + c.r.Host + c.site.config.ContextPath
 }
 
-// keepFlow has the browser keep a sign-in, or forget it.
-func (c *call) keepFlow(flow string, long time.Duration) {
-	kept := http.Cookie{ //nolint:gosec // Secure wherever the client spoke TLS
-		Name: flowCookie, Value: flow, Path: c.site.config.ContextPath + tokenPage, MaxAge: int(long.Seconds()), HttpOnly: true,
-		Secure: strings.HasPrefix(c.address(), "https://"), SameSite: http.SameSiteLaxMode, // it comes back from another site
+// flowNamed gives the name of the cookie that keeps the sign-in of a state. Over TLS nobody else can set one of that name (draft-
+// ietf-httpbis-rfc6265bis §4.1.3).
+func (c *call) flowNamed(state string) string {
+	if c.overTLS() {
+		return "__Secure-" + flowCookie + state
 	}
-	if flow == "" {
-		kept.MaxAge = -1
+	return flowCookie + state
+}
+
+func (c *call) overTLS() bool { return strings.HasPrefix(c.address(), "https://") }
+
+// keepFlow has the browser keep a sign-in, and forget the oldest of those it has begun before.
+func (c *call) keepFlow(name, flow string, long time.Duration) {
+	var begun []string // oldest first (RFC 6265 §5.4)
+	eachCookie(c.r, func(n, _ string) bool {
+		if strings.HasPrefix(n, c.flowNamed("")) && !slices.Contains(begun, n) {
+			begun = append(begun, n)
+		}
+		return true
+	})
+	for _, old := range begun[:max(0, len(begun)-maxFlows+1)] {
+		c.setFlow(old, "", -1)
+	}
+	c.setFlow(name, flow, int(long.Seconds()))
+}
+
+func (c *call) setFlow(name, flow string, maxAge int) {
+	kept := http.Cookie{ //nolint:gosec // Secure wherever the client spoke TLS
+		Name: name, Value: flow, Path: c.site.config.ContextPath + tokenPage, MaxAge: maxAge, HttpOnly: true,
+		Secure: c.overTLS(), SameSite: http.SameSiteLaxMode, // it comes back from another site
 	}
 	c.w.Header().Add("Set-Cookie", kept.String())
 }
 
 // signedIn takes what the provider has sent the browser back with.
 func (c *call) signedIn(query url.Values) answer {
-	flow := cookie(c.r, flowCookie)
-	c.keepFlow("", 0)
-	switch {
-	case flow == "":
+	name := c.flowNamed(query.Get("state"))
+	flow := cookie(c.r, name)
+	if flow == "" {
 		return c.signInFailed(fault.New(fault.Invalid, "this sign-in was not begun in this browser, or too long ago"))
-	case query.Has("error"):
+	}
+	c.setFlow(name, "", -1)
+	if query.Has("error") {
 		text := "the provider did not sign you in"
 		if code := query.Get("error"); regexp.MustCompile(`^[a-z_]{1,40}$`).MatchString(code) { // RFC 6749 §4.1.2.1
 			text += ": " + code

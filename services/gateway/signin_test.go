@@ -37,6 +37,17 @@ func (w *world) peopleSite(more ...proto.Message) []proto.Message {
 	}, more...)
 }
 
+// begins begins a sign-in and gives where the browser is sent.
+func (p *person) begins() *url.URL {
+	p.t.Helper()
+	resp, body := p.get(tokenPath + "?provider=lab")
+	at, err := resp.Location()
+	if resp.StatusCode != http.StatusSeeOther || err != nil {
+		p.t.Fatal(resp.Status, body)
+	}
+	return at
+}
+
 // atProvider goes where the page sends a person and logs in there; it gives where the provider sends the person back to.
 func (p *person) atProvider(at, user string) string {
 	p.t.Helper()
@@ -62,11 +73,7 @@ func (p *person) atProvider(at, user string) string {
 // signIn signs a person in and gives the page that shows the token, and where it was.
 func (p *person) signIn(user string) (resp *http.Response, page, at string) {
 	p.t.Helper()
-	resp, body := p.get(tokenPath + "?provider=lab")
-	if resp.StatusCode != http.StatusSeeOther {
-		p.t.Fatal(resp.Status, body)
-	}
-	at = p.atProvider(resp.Header.Get("Location"), user)
+	at = p.atProvider(p.begins().String(), user)
 	resp, page = p.do(request(p.t, http.MethodGet, at, nil))
 	return resp, page, at
 }
@@ -139,8 +146,7 @@ func TestASignInOfAnotherBrowserIsRefused(t *testing.T) {
 	w := newWorld(t)
 	gw := w.started(w.peopleSite()...)
 	mallory, alice := gw.person(t), gw.person(t)
-	resp, _ := mallory.get(tokenPath + "?provider=lab")
-	evil := mallory.atProvider(resp.Header.Get("Location"), "bob")
+	evil := mallory.atProvider(mallory.begins().String(), "bob")
 	if resp, page := alice.do(request(t, http.MethodGet, evil, nil)); resp.StatusCode != http.StatusBadRequest || strings.Contains(page, `id="token"`) {
 		t.Errorf("without a sign-in of her own: %s %s", resp.Status, page)
 	}
@@ -158,23 +164,21 @@ func TestWhatTheTokenPageAnswers(t *testing.T) {
 	w := newWorld(t)
 	gw := w.started(w.peopleSite()...)
 	p := gw.person(t)
-	begin := func() { p.get(tokenPath + "?provider=lab") }
+	state := func() string { return p.begins().Query().Get("state") }
 	for _, c := range []struct {
 		name, query string
-		begun       bool
 		status      int
 		says        string
 	}{
-		{"an unknown provider", "?provider=nope", false, 400, "no such provider"},
-		{"a refusal", "?error=access_denied&state=x", true, 400, "access_denied"},
-		{"a refusal with more to say", "?error=%3Cscript%3E&error_description=call+us&state=x", true, 400, "did not sign you in."},
-		{"no sign-in", "?code=x&state=x", false, 400, "not begun in this browser"},
-		{"another state", "?code=x&state=x", true, 400, "not begun in this browser"},
-		{"a broken query", "?code=%zz", false, 400, "cannot be read"},
+		{"an unknown provider", "?provider=nope", 400, "no such provider"},
+		{"no sign-in", "?code=x&state=x", 400, "not begun in this browser"},
+		{"a refusal", "?error=access_denied&state=" + state(), 400, "access_denied"},
+		{"a refusal with more to say", "?error=%3Cscript%3E&error_description=call+us&state=" + state(), 400, "did not sign you in."},
+		{"another state", "?code=x&state=" + state() + "x", 400, "not begun in this browser"},
+		{"no state", "?code=x", 400, "not begun in this browser"},
+		{"a stranger's refusal", "?error=access_denied&state=x", 400, "not begun in this browser"},
+		{"a broken query", "?code=%zz", 400, "cannot be read"},
 	} {
-		if c.begun {
-			begin()
-		}
 		resp, page := p.get(tokenPath + c.query)
 		if resp.StatusCode != c.status || !strings.Contains(page, c.says) || strings.Contains(page, "<script") || strings.Contains(page, "call us") {
 			t.Errorf("%s: %s %s", c.name, resp.Status, page)
@@ -187,20 +191,12 @@ func TestWhatTheTokenPageAnswers(t *testing.T) {
 		t.Error(resp.Status, body)
 	}
 	// The code of a sign-in that the provider does not take: said, without what it said.
-	resp, _ := p.get(tokenPath + "?provider=lab")
-	at, err := resp.Location()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp, page := p.get(tokenPath + "?code=invented&state=" + at.Query().Get("state")); resp.StatusCode != http.StatusBadRequest || !strings.Contains(page, "invalid_grant") {
+	if resp, page := p.get(tokenPath + "?code=invented&state=" + state()); resp.StatusCode != http.StatusBadRequest || !strings.Contains(page, "invalid_grant") {
 		t.Errorf("%s %s", resp.Status, page)
 	}
 	w.lab.Provider.Stop()
-	resp, _ = p.get(tokenPath + "?provider=lab") // its endpoints are known by now
-	if at, err = resp.Location(); err != nil {
-		t.Fatal(err)
-	}
-	if resp, page := p.get(tokenPath + "?code=x&state=" + at.Query().Get("state")); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(page, "refused") {
+	// Its endpoints are known by now.
+	if resp, page := p.get(tokenPath + "?code=x&state=" + state()); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(page, "refused") {
 		t.Errorf("provider away: %s %s", resp.Status, page)
 	}
 	w.stopIntrospection()
@@ -228,8 +224,43 @@ func TestTheRedirectURIIsTheSites(t *testing.T) {
 	if err != nil || at.Query().Get("redirect_uri") != "https://jira.example.com/jira"+tokenPath || at.Query().Get("code_challenge_method") != "S256" || at.Query().Get("scope") != "openid read" {
 		t.Errorf("%v, %v", at, err)
 	}
-	if cookies := resp.Cookies(); len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || cookies[0].Path != "/jira"+tokenPath {
+	if cookies := resp.Cookies(); len(cookies) != 1 || cookies[0].Name != "__Secure-GATEHOUSE_SIGN_IN_"+at.Query().Get("state") || !cookies[0].Secure || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || cookies[0].Path != "/jira"+tokenPath {
 		t.Errorf("%v", cookies)
+	}
+}
+
+// TestTwoTabsAreTwoSignIns, and who is led to the redirect URI by a stranger keeps what was begun; only so many are kept.
+func TestTwoTabsAreTwoSignIns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gw := w.started(w.peopleSite()...)
+	p := gw.person(t)
+	first, second := p.begins().String(), p.begins().String()
+	p.get(tokenPath + "?error=access_denied&state=x")
+	for _, at := range []string{second, first} {
+		if resp, page := p.do(request(t, http.MethodGet, p.atProvider(at, "alice"), nil)); resp.StatusCode != http.StatusOK || shownToken(t, page) == "" {
+			t.Errorf("%s %s", resp.Status, page)
+		}
+	}
+	all := []string{p.begins().String()}
+	for range 5 {
+		all = append(all, p.begins().String())
+	}
+	for i, status := range map[int]int{0: http.StatusBadRequest, 1: http.StatusOK, 5: http.StatusOK} {
+		if resp, page := p.do(request(t, http.MethodGet, p.atProvider(all[i], "alice"), nil)); resp.StatusCode != status {
+			t.Errorf("sign-in %d: %s %s", i, resp.Status, page)
+		}
+	}
+}
+
+// TestASignInBeginsWhereItEnds: who reaches the page by another name of the site is led to its own, for that is where the
+// provider sends the browser.
+func TestASignInBeginsWhereItEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gw := w.started(w.peopleSite(&configv1.SiteAddressed{Site: "jira", BaseUrl: "https://jira.example.com/jira", ContextPath: "/jira"})...)
+	if _, page := gw.person(t).get("/jira" + tokenPath); !strings.Contains(page, `href="https://jira.example.com/jira`+tokenPath+`?provider=lab"`) {
+		t.Error(page)
 	}
 }
 
@@ -273,7 +304,7 @@ func TestAnOutageIsNoGuess(t *testing.T) {
 	if err != nil {
 		t.Fatal(resp.Status, err)
 	}
-	flow := resp.Cookies()[0]
+	flow := resp.Cookies()[0] // kept by no browser: each try has it
 	w.lab.Provider.Stop()
 	for range 5 {
 		r := request(t, http.MethodGet, gw.url+tokenPath+"?code=x&state="+at.Query().Get("state"), nil, "Cookie", flow.Name+"="+flow.Value)

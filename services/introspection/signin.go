@@ -30,7 +30,8 @@ type flow struct {
 	Site     string `json:"site"`
 	Provider string `json:"provider"`
 	// Revision is that of the provider when it began: another provider of that name is not shown the code.
-	Revision string    `json:"revision"`
+	Revision string `json:"revision"`
+	provider.SignIn
 	State    string    `json:"state"`
 	Verifier string    `json:"verifier"` // RFC 7636 §4.1
 	Redirect string    `json:"redirect"`
@@ -84,6 +85,15 @@ func (s flowSealer) open(text string) *flow {
 	return f
 }
 
+// from tells whether the parameter iss a person comes back with names the provider (RFC 9207 §2.4). One that does not say that it
+// sends it may leave it out.
+func (f *flow) from(iss, configured string) bool {
+	if f.Issuer != "" {
+		return iss == f.Issuer
+	}
+	return iss == "" || configured == "" || presets.SameIssuer(iss, configured)
+}
+
 // authorize answers identity.v1.authorize.
 func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeRequest) (proto.Message, error) {
 	p, err := a.signsIn(ctx, r.GetSite(), r.GetProvider(), r.GetConfigSequence())
@@ -98,12 +108,11 @@ func (a *answering) authorize(ctx context.Context, r *identityv1.AuthorizeReques
 		Site: r.GetSite(), Provider: p.id, Revision: a.clientRevision(p), State: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		Redirect: r.GetRedirectUri(), Until: time.Now().Add(a.settings.SignInFor),
 	}
-	at, err := c.SignIn(ctx, f.Redirect, f.State, f.Verifier)
-	if err != nil {
+	if f.SignIn, err = c.SignIn(ctx, f.Redirect, f.State, f.Verifier); err != nil {
 		return nil, err
 	}
 	sealed, err := a.flows.seal(f)
-	return &identityv1.AuthorizeReply{Url: at, Flow: sealed, GoodFor: durationpb.New(a.settings.SignInFor)}, err
+	return &identityv1.AuthorizeReply{Url: f.URL, Flow: sealed, State: f.State, GoodFor: durationpb.New(a.settings.SignInFor)}, err
 }
 
 // clientRevision fingerprints a provider and how tokens are got of it.
@@ -155,14 +164,14 @@ func (a *answering) exchange(ctx context.Context, r *identityv1.ExchangeRequest)
 		return nil, err
 	case p.ask == nil || a.clientRevision(p) != f.Revision:
 		return nil, fault.New(fault.Invalid, "the provider is another one by now: begin again")
-	case r.GetIssuer() != "" && p.config.Issuer != "" && !presets.SameIssuer(r.GetIssuer(), p.config.Issuer): // RFC 9207 §2.4
+	case !f.from(r.GetIssuer(), p.config.Issuer):
 		return nil, fault.New(fault.Invalid, "the answer is another provider's")
 	}
 	c, err := a.client(ctx, p, "", "")
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.Exchange(ctx, r.GetCode(), f.Verifier, f.Redirect)
+	token, err := c.Exchange(ctx, f.TokenURL, r.GetCode(), f.Verifier, f.Redirect)
 	if err != nil {
 		return nil, err
 	}

@@ -113,6 +113,7 @@ func TestPeopleSignInAtASecondProvider(t *testing.T) {
 			"no flow":      {Site: site, State: good.State, Code: good.Code},
 			"another site": {Site: "other", Flow: good.Flow, State: good.State, Code: good.Code},
 			"no code":      {Site: site, Flow: good.Flow, State: good.State},
+			"no issuer":    {Site: site, Flow: good.Flow, State: good.State, Code: good.Code},
 			"issuer":       {Site: site, Flow: good.Flow, State: good.State, Code: good.Code, Issuer: "https://evil.example.com"},
 		} {
 			if r, err := w.exchange(tampered); fault.CodeOf(err) != fault.Invalid {

@@ -98,8 +98,10 @@ type AuthorizeReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Url   string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// What the same browser brings back with the code. Only introspection can read it.
-	Flow          string               `protobuf:"bytes,2,opt,name=flow,proto3" json:"flow,omitempty"`
-	GoodFor       *durationpb.Duration `protobuf:"bytes,3,opt,name=good_for,json=goodFor,proto3" json:"good_for,omitempty"`
+	Flow    string               `protobuf:"bytes,2,opt,name=flow,proto3" json:"flow,omitempty"`
+	GoodFor *durationpb.Duration `protobuf:"bytes,3,opt,name=good_for,json=goodFor,proto3" json:"good_for,omitempty"`
+	// The state parameter of url (RFC 6749 §4.1.1).
+	State         string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +155,13 @@ func (x *AuthorizeReply) GetGoodFor() *durationpb.Duration {
 		return x.GoodFor
 	}
 	return nil
+}
+
+func (x *AuthorizeReply) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
 }
 
 // ExchangeRequest ends a sign-in with what the provider has sent the browser back with. Subject identity.v1.exchange.
@@ -303,11 +312,12 @@ const file_identity_v1_signin_proto_rawDesc = "" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12!\n" +
 	"\fredirect_uri\x18\x03 \x01(\tR\vredirectUri\x12'\n" +
-	"\x0fconfig_sequence\x18\x04 \x01(\x04R\x0econfigSequence\"l\n" +
+	"\x0fconfig_sequence\x18\x04 \x01(\x04R\x0econfigSequence\"\x82\x01\n" +
 	"\x0eAuthorizeReply\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x12\n" +
 	"\x04flow\x18\x02 \x01(\tR\x04flow\x124\n" +
-	"\bgood_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\agoodFor\"\xa4\x01\n" +
+	"\bgood_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\agoodFor\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\"\xa4\x01\n" +
 	"\x0fExchangeRequest\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x04flow\x18\x02 \x01(\tR\x04flow\x12\x14\n" +

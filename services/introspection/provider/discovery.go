@@ -21,6 +21,8 @@ type metadata struct {
 	Authorization string `json:"authorization_endpoint"`
 	Token         string `json:"token_endpoint"`
 	UserInfo      string `json:"userinfo_endpoint"`
+	// NamesIssuer: who comes back from signing in brings the parameter iss (RFC 9207 §3).
+	NamesIssuer bool `json:"authorization_response_iss_parameter_supported"`
 }
 
 // newMetadata gives the metadata of an issuer, kept for a day at least where the issuer does not answer any more: its keys

@@ -84,29 +84,32 @@ func issuedTo(p *configlog.Provider) (way string, with configlog.Secret) {
 	}
 }
 
-// at gives where users sign in and tokens are issued.
-func (c *Client) at(ctx context.Context) (oauth2.Endpoint, error) {
+// places is where users sign in and tokens are issued.
+type places struct {
+	authorization, token string
+	issuer               string // who comes back from signing in names it; empty: may
+}
+
+// places gives them: as they are configured or known of the kind, and what is missing from the discovery document.
+func (c *Client) places(ctx context.Context) (places, error) {
 	p := c.provider
 	preset, _ := presets.Of(p.Kind)
-	e := oauth2.Endpoint{
-		AuthURL: cmp.Or(p.AuthorizationEndpoint, preset.SignIn.Authorization), TokenURL: cmp.Or(p.TokenEndpoint, preset.SignIn.Token),
-		AuthStyle: oauth2.AuthStyleInParams,
-	}
-	if c.way == "client_secret_basic" {
-		e.AuthStyle = oauth2.AuthStyleInHeader
-	}
-	if p.Issuer == "" || e.AuthURL != "" && e.TokenURL != "" {
-		return e, nil
+	at := places{authorization: cmp.Or(p.AuthorizationEndpoint, preset.SignIn.Authorization), token: cmp.Or(p.TokenEndpoint, preset.SignIn.Token)}
+	if p.Issuer == "" || at.authorization != "" && at.token != "" {
+		return at, nil
 	}
 	m, _, problem := c.inquiry.endpoint.metadata.get(ctx, c.inquiry)
 	switch {
 	case problem != nil:
-		return e, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+problem.Text, problem)
+		return at, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+problem.Text, problem)
 	case !trusted(m.Authorization, p.Issuer), !trusted(m.Token, p.Issuer):
-		return e, fault.New(fault.Unavailable, "provider "+p.ID+": its discovery document names an endpoint that is no https URL")
+		return at, fault.New(fault.Unavailable, "provider "+p.ID+": its discovery document names an endpoint that is no https URL")
 	}
-	e.AuthURL, e.TokenURL = cmp.Or(e.AuthURL, m.Authorization), cmp.Or(e.TokenURL, m.Token)
-	return e, nil
+	at.authorization, at.token = cmp.Or(at.authorization, m.Authorization), cmp.Or(at.token, m.Token)
+	if m.NamesIssuer {
+		at.issuer = m.Issuer
+	}
+	return at, nil
 }
 
 // unnamed is a provider of which nobody says where something is.
@@ -114,24 +117,31 @@ func (c *Client) unnamed(endpoint string) error {
 	return fault.New(fault.Unavailable, "provider "+c.provider.ID+" has no "+endpoint+", nor a discovery document that names it")
 }
 
-// SignIn gives where a person's browser goes to sign in: authorization code (RFC 6749 §4.1) with PKCE (RFC 7636). The error is a
-// fault.
-func (c *Client) SignIn(ctx context.Context, redirect, state, verifier string) (string, error) {
-	at, err := c.at(ctx)
+// SignIn is where a sign-in goes on, found out as it begins: who comes back with a code does not wait for a discovery document.
+type SignIn struct {
+	URL      string `json:"-"`                // where the browser goes
+	TokenURL string `json:"token"`            // where the code is shown
+	Issuer   string `json:"issuer,omitempty"` // whom the parameter iss must name (RFC 9207 §2.4); empty: the provider may send none
+}
+
+// SignIn begins the sign-in of a person: authorization code (RFC 6749 §4.1) with PKCE (RFC 7636). The error is a fault.
+func (c *Client) SignIn(ctx context.Context, redirect, state, verifier string) (SignIn, error) {
+	at, err := c.places(ctx)
 	switch {
 	case err != nil:
-		return "", err
-	case at.AuthURL == "":
-		return "", c.unnamed("authorization_endpoint")
-	case at.TokenURL == "":
-		return "", c.unnamed("token_endpoint")
+		return SignIn{}, err
+	case at.authorization == "":
+		return SignIn{}, c.unnamed("authorization_endpoint")
+	case at.token == "":
+		return SignIn{}, c.unnamed("token_endpoint")
 	}
-	return c.config(at, "", redirect).AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), nil
+	config := c.config(oauth2.Endpoint{AuthURL: at.authorization}, "", redirect)
+	return SignIn{URL: config.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), TokenURL: at.token, Issuer: at.issuer}, nil
 }
 
 // Exchange gets the token of the person whom the provider has sent back with a code. The error is a fault.
-func (c *Client) Exchange(ctx context.Context, code, verifier, redirect string) (*identityv1.Token, error) {
-	at, shown, params, err := c.token(ctx)
+func (c *Client) Exchange(ctx context.Context, tokenURL, code, verifier, redirect string) (*identityv1.Token, error) {
+	at, shown, params, err := c.shownAt(tokenURL)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +156,14 @@ func (c *Client) Exchange(ctx context.Context, code, verifier, redirect string) 
 
 // Fetch gets a token by client credentials (RFC 6749 §4.4). hide is told the secret before it is shown. The error is a fault.
 func (c *Client) Fetch(ctx context.Context, hide func(secret string)) (*identityv1.Token, error) {
-	at, shown, params, err := c.token(ctx)
+	where, err := c.places(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case where.token == "":
+		return nil, c.unnamed("token_endpoint")
+	}
+	at, shown, params, err := c.shownAt(where.token)
 	if err != nil {
 		return nil, err
 	}
@@ -163,14 +180,11 @@ func (c *Client) config(at oauth2.Endpoint, secret, redirect string) *oauth2.Con
 	return &oauth2.Config{ClientID: c.id, ClientSecret: secret, Endpoint: at, RedirectURL: redirect, Scopes: strings.Fields(c.provider.Scope)}
 }
 
-// token gives where tokens are issued, what is shown there, and what a client assertion adds to the request.
-func (c *Client) token(ctx context.Context) (oauth2.Endpoint, *caller, url.Values, error) {
-	at, err := c.at(ctx)
-	if err == nil && at.TokenURL == "" {
-		err = c.unnamed("token_endpoint")
-	}
-	if err != nil {
-		return at, nil, nil, err
+// shownAt gives what is shown where tokens are issued, and what a client assertion adds to the request.
+func (c *Client) shownAt(tokenURL string) (oauth2.Endpoint, *caller, url.Values, error) {
+	at := oauth2.Endpoint{TokenURL: tokenURL, AuthStyle: oauth2.AuthStyleInParams}
+	if c.way == "client_secret_basic" {
+		at.AuthStyle = oauth2.AuthStyleInHeader
 	}
 	shown, err := c.shown()
 	if err != nil {
