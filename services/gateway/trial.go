@@ -73,7 +73,7 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 		return nil, fault.New(fault.Unavailable, "gateway "+t.id+" was never told a configuration")
 	}
 	ctx, end := context.WithTimeout(ctx, trialTime)
-	fleet := upstream.NewFleet(ctx, t.settings.Upstream)
+	fleet := upstream.NewBlindFleet(ctx, t.settings.Upstream)
 	defer fleet.Wait()
 	defer end()
 	p, err := t.plan(ctx, live, fleet, r.GetDraft())

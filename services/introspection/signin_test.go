@@ -205,6 +205,7 @@ func TestWhatATokenEndpointMayDoWrong(t *testing.T) {
 		{"no JSON", "is no token", json(200, `needle`)},
 		{"an empty token", "is no token", json(200, `{"access_token":""}`)},
 		{"a token with a line break", "no token", json(200, `{"access_token":"needle\nneedle"}`)},
+		{"endless scopes", "is no token", json(200, `{"access_token":"t","scope":"`+strings.Repeat("needle ", 1<<12)+`"}`)},
 		{"a list", "is no token", json(200, `["needle"]`)},
 		{"redirect", "it answers 302", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere?needle", http.StatusFound)

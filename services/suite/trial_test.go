@@ -251,8 +251,8 @@ func TestATrialTouchesNothingLive(t *testing.T) {
 		jiraSite(d)["upstream"] = map[string]any{"driver": "basic", "accounts": map[string]any{"svc-api": map[string]any{"value": "svc-api-password"}}}
 	})
 	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/status" {
-			return
+		if r.URL.Path != "/rest/api/2/myself" {
+			t.Error("a draft's node is asked for " + r.URL.Path)
 		}
 		w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
 		w.Header().Set("X-AUSERNAME", "anonymous")

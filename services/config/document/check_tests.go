@@ -34,8 +34,22 @@ func (k *checker) tests(path string, s *configlog.Site) {
 		}
 		seen[t.Name] = true
 		k.tried(where, t, s)
+		k.keepsNoSecret(where+".path", t.Path)
 		if !verdict.MatchString(t.Expect) {
 			k.problem(where+".expect", "must be allow, deny, pass, or a reason such as read_only")
+		}
+	}
+}
+
+// keepsNoSecret: everybody who may read the configuration reads a test's path, in the log too, for as long as there is one.
+func (k *checker) keepsNoSecret(path, target string) {
+	_, query, _ := strings.Cut(target, "?")
+	values, _ := url.ParseQuery(query) // gives what it can read
+	for _, name := range [...]string{"os_password", "oauth_token", "oauth_signature", "access_token", "jwt"} {
+		for given, held := range values {
+			if strings.EqualFold(given, name) && strings.Join(held, "") != "" {
+				k.problem(path, "must not hold a credential (%s): it would be kept in clear; give it as credential", name)
+			}
 		}
 	}
 }

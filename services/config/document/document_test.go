@@ -231,6 +231,13 @@ sites:
   nodes: [{id: n, url: "http://h"}]
   nodes: []
   upstream: {driver: oauth1-2loi, signed_url: "http://h/jira"}
+  tests:
+  - {}
+  - {name: a, type: none, expect: Deny, client_ip: here, method: "G T", path: rest}
+  - {name: a, type: none, credential: {value: x}, expect: deny, path: "/rest/x?a=1&OS_Password=hunter2", username: u}
+  - {name: b, type: basic, credential: {value: x}, expect: deny, fetch: true}
+  - {name: c, type: oauth, fetch: true, provider: nope, expect: deny}
+  - {name: d, type: pat, expect: deny, path: "/rest/x?os_password=", client_id: c}
   directory: {source: crowd}
 - id: two
   product: jira
@@ -261,6 +268,11 @@ audit: {retention: {max_days: 99999999, every: 0s}, x: {}}
 		"sites[0].public_restricted[0]", "sites[0].rate_limit.per", "sites[0].rate_limit.requests", "sites[0].stale.max", "sites[0].surprise",
 		"sites[0].token_paths[0]", "sites[0].token_paths[1]", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
 		`sites[0].upstream.accounts.e.env`, "sites[0].upstream.accounts.empty", "sites[0].upstream.accounts.same", `sites[0].upstream.accounts["a:b"]`, "sites[0].upstream.consumer_key", "sites[0].upstream.signed_url",
+		"sites[1].tests[0].name", "sites[1].tests[0].type", "sites[1].tests[0].expect",
+		"sites[1].tests[1].expect", "sites[1].tests[1].client_ip", "sites[1].tests[1].method", "sites[1].tests[1].path",
+		"sites[1].tests[2].name", "sites[1].tests[2].credential", "sites[1].tests[2].path", "sites[1].tests[2].username",
+		"sites[1].tests[3].username", "sites[1].tests[3].fetch", "sites[1].tests[4].provider",
+		"sites[1].tests[5].credential", "sites[1].tests[5].fetch",
 		"sites[1].directory.url", "sites[1].nodes", "sites[1].upstream.consumer_key", "sites[1].upstream.private_key", "sites[1].upstream.signed_url",
 		"sites[2].directory.account", "sites[2].directory.url", "sites[2].hosts", "sites[2].id",
 		"sites[3].hosts", "sites[3].id", "sites[3].nodes", "sites[3].product",

@@ -13,6 +13,7 @@ type Fleet struct {
 	settings Settings
 	ctx      context.Context //nolint:containedctx // the life of the fleet, parent of every watch
 	watches  sync.WaitGroup
+	blind    bool // nobody asks its nodes how they are
 
 	mu    sync.Mutex
 	nodes map[Spec]*watched
@@ -35,6 +36,13 @@ func NewFleet(ctx context.Context, s Settings) *Fleet {
 	return &Fleet{settings: s.withDefaults(), ctx: ctx, nodes: map[Spec]*watched{}}
 }
 
+// NewBlindFleet gives an empty fleet whose nodes are asked nothing but what Do sends them: each counts as fit until it fails.
+func NewBlindFleet(ctx context.Context, s Settings) *Fleet {
+	f := NewFleet(ctx, s)
+	f.blind = true
+	return f
+}
+
 // Nodes gives the nodes of the specs, making those that are new. Forget ends those that are no longer wanted.
 func (f *Fleet) Nodes(specs []Spec) ([]*Node, error) {
 	f.mu.Lock()
@@ -50,7 +58,13 @@ func (f *Fleet) Nodes(specs []Spec) ([]*Node, error) {
 			ctx, end := context.WithCancel(f.ctx)
 			w = &watched{node: node, end: end}
 			f.nodes[s] = w
-			f.watches.Go(func() { node.watch(ctx) })
+			f.watches.Go(func() {
+				if !f.blind {
+					node.watch(ctx)
+				}
+				<-ctx.Done()
+				node.closeIdle(0)
+			})
 		}
 		nodes = append(nodes, w.node)
 	}

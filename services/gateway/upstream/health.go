@@ -93,7 +93,6 @@ func (n *Node) watch(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			n.closeIdle(0)
 			return
 		case <-n.doubts:
 			if time.Since(last) < n.settings.CheckEvery/10 {

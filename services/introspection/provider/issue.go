@@ -211,8 +211,11 @@ func (c *Client) issued(ctx context.Context, by func(context.Context) (*oauth2.T
 	defer gate.Leave()
 	began := time.Now()
 	token, err := by(context.WithValue(witness.To(ctx, "provider "+c.provider.ID), oauth2.HTTPClient, c.http))
-	if err == nil && !TokenShaped(token.AccessToken) {
-		err = errNoToken
+	scope := ""
+	if err == nil {
+		if scope, _ = token.Extra("scope").(string); !TokenShaped(token.AccessToken) || len(scope) > maxWords {
+			err = errNoToken
+		}
 	}
 	c.inquiry.Counted(c.inquiry.endpoint, "token", string(becameOf(err)), time.Since(began))
 	if err != nil {
@@ -222,7 +225,6 @@ func (c *Client) issued(ctx context.Context, by func(context.Context) (*oauth2.T
 		}
 		return nil, fault.Wrap(code, "provider "+c.provider.ID+" issued no token: "+notIssued(ctx, err), errNoToken)
 	}
-	scope, _ := token.Extra("scope").(string)
 	return &identityv1.Token{AccessToken: token.AccessToken, TokenType: token.Type(), Scope: scope, ExpiresAt: Stamp(token.Expiry)}, nil
 }
 
