@@ -169,10 +169,12 @@ func (a *api) store(ctx context.Context, c command, d *decision) (*outcome, erro
 			return nil, err
 		}
 	}
-	out, err := d.outcome(), error(nil)
-	if out.state, err = a.events.Append(ctx, d.from.State, d.commit); err != nil {
+	after, err := a.events.Append(ctx, d.from.State, d.commit)
+	if err != nil {
 		return nil, notStored(err)
 	}
+	out := d.outcome()
+	out.state = after
 	a.committed(ctx, c, out)
 	return out, nil
 }
