@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
+	"github.com/gatehouse-suite/gatehouse/shared/opaque"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,7 +26,7 @@ func TestAdminTokens(t *testing.T) {
 	t.Parallel()
 	i := start(t, testkit.StartNATS(t), nil).ready()
 	token, bearer := i.issue("ci", "admin", `,"expires_in":"1h"`)
-	if !adminauth.WellFormed(token) {
+	if !opaque.WellFormed(adminauth.Prefix, token) {
 		t.Errorf("token %q", token)
 	}
 	i.get("config", "Authorization", bearer).want(http.StatusOK)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
+	"github.com/gatehouse-suite/gatehouse/shared/opaque"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 )
 
@@ -100,7 +101,7 @@ func (a *Auth) authenticate(r *http.Request) (Admin, error) {
 		return Admin{Address: address}, fault.New(fault.Unauthenticated, "an admin token is wanted: Authorization: Bearer …")
 	}
 	now := time.Now()
-	if !WellFormed(token) && a.guesses.spent(address, now) {
+	if !opaque.WellFormed(Prefix, token) && a.guesses.spent(address, now) {
 		return Admin{Address: address}, fault.New(fault.Limited, "too many wrong tokens from this address")
 	}
 	who, err := a.lookup(Hash(token), now)

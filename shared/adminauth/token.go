@@ -1,26 +1,19 @@
 package adminauth
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gatehouse-suite/gatehouse/shared/opaque"
 )
 
-// Prefix begins every admin token that was issued, so that scanners of leaked secrets find it.
+// Prefix begins every admin token that was issued, so that scanners of leaked secrets find it (package opaque).
 const Prefix = "gha_"
-
-const (
-	tokenBytes = 32               // random
-	tokenChars = (32 + 4) * 4 / 3 // in base64url, the checksum included
-)
 
 // Digest is what is kept of a token: its SHA-256; zero for none.
 type Digest [sha256.Size]byte
@@ -39,30 +32,8 @@ func (d *Digest) UnmarshalText(token []byte) error {
 	return nil
 }
 
-// NewToken makes an admin token: 256 random bits and their CRC-32, so that a mistyped one is told from a
-// revoked one, and a scanner from chance. It is shown once; only its Hash is kept.
-func NewToken() string {
-	raw := make([]byte, tokenBytes, tokenBytes+4)
-	_, _ = rand.Read(raw) // never fails
-	return Prefix + base64.RawURLEncoding.EncodeToString(checked(raw))
-}
-
-func checked(raw []byte) []byte {
-	return binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
-}
-
-// WellFormed tells whether a token looks like one NewToken made; whether anybody has it is another question.
-func WellFormed(token string) bool {
-	text, ok := strings.CutPrefix(token, Prefix)
-	if !ok || len(text) != tokenChars {
-		return false
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) != tokenBytes+4 {
-		return false
-	}
-	return binary.BigEndian.Uint32(raw[tokenBytes:]) == crc32.ChecksumIEEE(raw[:tokenBytes])
-}
+// NewToken makes an admin token. It is shown once; only its Hash is kept.
+func NewToken() string { return opaque.New(Prefix) }
 
 // FirstToken gives the first admin's token as kept in a file (mode 0600), and makes both when the file is not
 // there. made tells the caller to say, once, where it is.
