@@ -15,8 +15,8 @@ import (
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"google.golang.org/protobuf/proto"
 
@@ -254,7 +254,7 @@ func TestWhoMaySearch(t *testing.T) {
 func (w *world) issueAdminToken(t testing.TB, role string) {
 	t.Helper()
 	hash := adminauth.Hash(role)
-	data, err := configlog.Encode(&configv1.Commit{Why: role}, []proto.Message{&configv1.AdminTokenIssued{Name: role, Role: role, TokenSha256: hash[:]}})
+	data, err := factlog.Encode(&configv1.Commit{Why: role}, []proto.Message{&configv1.AdminTokenIssued{Name: role, Role: role, TokenSha256: hash[:]}})
 	if err != nil {
 		t.Fatal(err)
 	}

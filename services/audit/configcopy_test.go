@@ -15,8 +15,8 @@ import (
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -53,7 +53,7 @@ func (w *writer) raw(data []byte) {
 // commit appends facts.
 func (w *writer) commit(why string, facts ...proto.Message) {
 	w.t.Helper()
-	data, err := configlog.Encode(&configv1.Commit{
+	data, err := factlog.Encode(&configv1.Commit{
 		Who: &configv1.Actor{Name: "alice", Role: "admin", Address: "192.0.2.7"}, Why: why, RequestId: fmt.Sprintf("req-%d", w.at.Seq+1),
 		At: timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)),
 	}, facts)

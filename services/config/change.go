@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -214,10 +215,10 @@ func (a *api) encode(c command, from *configlog.Snapshot, p *proposal, all []pro
 	for _, f := range all {
 		if needs := a.settings.levelOf(f); id != "" && needs > level {
 			return nil, refuse(http.StatusConflict, fault.Newf(codeGatewaysTooOld,
-				"gateway %s knows facts up to level %d, %s has level %d: update the gateways first", id, level, configlog.TypeOf(f), needs))
+				"gateway %s knows facts up to level %d, %s has level %d: update the gateways first", id, level, factlog.TypeOf(f), needs))
 		}
 	}
-	data, err := configlog.Encode(&configv1.Commit{
+	data, err := factlog.Encode(&configv1.Commit{
 		Who: &configv1.Actor{Name: c.who.Name, Role: c.who.Role, Address: c.who.Address},
 		Why: c.why, At: timestamppb.Now(), RequestId: c.requestID,
 	}, all)

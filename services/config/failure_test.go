@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
@@ -172,7 +173,7 @@ func TestForkedLog(t *testing.T) {
 		js := n.JetStream(t, topology.Config)
 		log := eventlog.New(js, topology.ConfigLog(), eventlog.Options{})
 		say := func(at eventlog.State, why string) eventlog.State {
-			data, err := configlog.Encode(&configv1.Commit{Why: why}, nil)
+			data, err := factlog.Encode(&configv1.Commit{Why: why}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/google/go-cmp/cmp"
@@ -103,7 +103,7 @@ func TestGatewaysTooOld(t *testing.T) {
 	t.Parallel()
 	n := testkit.StartNATS(t)
 	levels := func(f proto.Message) uint32 {
-		if configlog.TypeOf(f) == "RateLimitSet" {
+		if factlog.TypeOf(f) == "RateLimitSet" {
 			return 2
 		}
 		return 1

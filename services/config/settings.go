@@ -14,7 +14,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/bus"
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"google.golang.org/protobuf/proto"
 )
@@ -94,7 +94,7 @@ func (s Settings) complete(log *slog.Logger) (Settings, error) {
 	s.GatewayHearing = cmp.Or(s.GatewayHearing, 1500*time.Millisecond)
 	s.WaitApplied = cmp.Or(s.WaitApplied, 10*time.Second)
 	if s.levelOf == nil {
-		s.levelOf = configlog.LevelOf
+		s.levelOf = factlog.LevelOf
 	}
 	if u, err := url.Parse(s.AuditURL); err != nil || (s.AuditURL != "" && (u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"))) {
 		return s, errors.New("GATEHOUSE_AUDIT_URL is not a URL such as http://127.0.0.1:8083")

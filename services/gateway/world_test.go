@@ -15,8 +15,8 @@ import (
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
@@ -117,7 +117,7 @@ func (w *world) run(name string, run func(context.Context) error) (stop func()) 
 // commit appends facts to the configuration log.
 func (w *world) commit(facts ...proto.Message) uint64 {
 	w.t.Helper()
-	data, err := configlog.Encode(&configv1.Commit{Who: &configv1.Actor{Name: "test"}, RequestId: uuid.NewString()}, facts)
+	data, err := factlog.Encode(&configv1.Commit{Who: &configv1.Actor{Name: "test"}, RequestId: uuid.NewString()}, facts)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
@@ -63,7 +64,7 @@ func newWorld(t testing.TB) *world {
 // commit appends facts as config does.
 func (w *world) commit(facts ...proto.Message) {
 	w.t.Helper()
-	data, err := configlog.Encode(&configv1.Commit{RequestId: strconv.FormatUint(w.at.Seq, 10)}, facts)
+	data, err := factlog.Encode(&configv1.Commit{RequestId: strconv.FormatUint(w.at.Seq, 10)}, facts)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -7,11 +7,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 )
 
 // A commit is written, read again and folded.
 func Example() {
-	data, err := configlog.Encode(&configv1.Commit{Why: "first site", RequestId: "r1"}, []proto.Message{
+	data, err := factlog.Encode(&configv1.Commit{Why: "first site", RequestId: "r1"}, []proto.Message{
 		&configv1.SiteRegistered{Site: "jira", Product: "jira"},
 		&configv1.NodeAttached{Site: "jira", Node: "n1", Url: "http://10.0.0.1:8080"},
 		&configv1.ReadOnlyGroupsSet{Site: "jira", Groups: []string{"bots"}},

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 )
 
 func TestDecodeGivesWhatEncodeWrote(t *testing.T) {
@@ -29,11 +30,11 @@ func TestDecodeGivesWhatEncodeWrote(t *testing.T) {
 			Who: &configv1.Actor{Name: rapid.String().Draw(t, "name")}, Why: rapid.String().Draw(t, "why"),
 			At: timestamppb.Now(), RequestId: rapid.String().Draw(t, "request"),
 		}
-		data, err := configlog.Encode(commit, facts)
+		data, err := factlog.Encode(commit, facts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := configlog.Encode(commit, facts)
+		again, err := factlog.Encode(commit, facts)
 		if err != nil || len(again) != len(data) || len(commit.GetFacts()) != 0 {
 			t.Fatalf("encoding has changed the commit: %v", commit)
 		}
@@ -71,7 +72,7 @@ func TestAFactOfANewerKindIsNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		commit, facts, err := configlog.Decode(data)
-		var unknown *configlog.UnknownFactError
+		var unknown *factlog.UnknownFactError
 		if !errors.As(err, &unknown) || unknown.Type != string(foreign.MessageName()) || facts != nil || commit.GetWhy() != "tests" {
 			t.Errorf("%q: %v, %v, %v", foreign.GetTypeUrl(), commit, facts, err)
 		}
@@ -84,7 +85,7 @@ func TestAFactThatIsDamagedIsNotUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var unknown *configlog.UnknownFactError
+	var unknown *factlog.UnknownFactError
 	if _, _, err := configlog.Decode(data); err == nil || errors.As(err, &unknown) {
 		t.Fatalf("got %v", err)
 	}
@@ -103,7 +104,7 @@ func TestTheLevelOfAFactIsItsOptionOrOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[protoreflect.Name]uint32{"Newer": 3, "Plain": 1} {
-		if got := configlog.LevelOf(dynamicpb.NewMessage(desc.Messages().ByName(name))); got != want {
+		if got := factlog.LevelOf(dynamicpb.NewMessage(desc.Messages().ByName(name))); got != want {
 			t.Errorf("%s: %d, want %d", name, got, want)
 		}
 	}
@@ -112,7 +113,7 @@ func TestTheLevelOfAFactIsItsOptionOrOne(t *testing.T) {
 func TestNoFactIsAboveTheLevelOfThisProgram(t *testing.T) {
 	t.Parallel()
 	for _, fact := range factTypes() {
-		if level := configlog.LevelOf(fact.New().Interface()); level > configlog.FactLevel {
+		if level := factlog.LevelOf(fact.New().Interface()); level > configlog.FactLevel {
 			t.Errorf("%s has level %d: raise FactLevel", fact.Descriptor().Name(), level)
 		}
 	}
@@ -139,7 +140,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var state configlog.Folded
 		for _, fact := range facts {
-			_ = configlog.LevelOf(fact)
+			_ = factlog.LevelOf(fact)
 			before := text(t, state.Freeze())
 			if err := state.Fold(fact); err != nil && text(t, state) != before {
 				t.Fatalf("%v has left something behind", err)

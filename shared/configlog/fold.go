@@ -8,7 +8,17 @@ import (
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 )
+
+// FactLevel is the highest level of fact this program folds; see factlog.LevelOf.
+const FactLevel = 3
+
+// Decode reads a commit of the configuration log; see factlog.Decode.
+func Decode(data []byte) (*configv1.Commit, []proto.Message, error) {
+	return factlog.Decode(configv1.File_config_v1_facts_proto, data)
+}
 
 // AdminToken is a named token of the admin API; only its SHA-256 is known.
 type AdminToken struct {
@@ -61,16 +71,16 @@ func (f *Folded) Fold(fact proto.Message) error {
 func (f *Folded) foldSite(fact proto.Message) error {
 	about, ok := fact.(interface{ GetSite() string })
 	if !ok {
-		return &UnknownFactError{Type: string(fact.ProtoReflect().Descriptor().FullName())}
+		return &factlog.UnknownFactError{Type: string(fact.ProtoReflect().Descriptor().FullName())}
 	}
 	s := f.Config.Site(about.GetSite())
 	if s == nil {
-		return fmt.Errorf("%s about site %q, which is not registered", TypeOf(fact), about.GetSite())
+		return fmt.Errorf("%s about site %q, which is not registered", factlog.TypeOf(fact), about.GetSite())
 	}
 	if s.foldAddress(fact) || s.foldIdentity(fact) || s.foldRules(fact) {
 		return nil
 	}
-	return &UnknownFactError{Type: string(fact.ProtoReflect().Descriptor().FullName())}
+	return &factlog.UnknownFactError{Type: string(fact.ProtoReflect().Descriptor().FullName())}
 }
 
 // foldAddress folds facts about where the site is and whether it is watched.

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 )
 
 // TestEveryFieldOfEveryFactCounts leaves out one field at a time and looks for a difference: a field that the
@@ -20,7 +21,7 @@ func TestEveryFieldOfEveryFactCounts(t *testing.T) {
 	t.Parallel()
 	for _, fact := range factTypes() {
 		whole := sample(fact)
-		name := configlog.TypeOf(whole)
+		name := factlog.TypeOf(whole)
 		want, err := fold(append(before(name), whole))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -69,7 +70,7 @@ func TestWhatIsNoFactIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, m := range []proto.Message{&configv1.Secret{Ref: "x"}, &configv1.Provider{Id: "x"}, &configv1.GatewayBeat{}, durationpb.New(1)} {
 		_, err := fold([]proto.Message{m})
-		var unknown *configlog.UnknownFactError
+		var unknown *factlog.UnknownFactError
 		if !errors.As(err, &unknown) || unknown.Type != string(m.ProtoReflect().Descriptor().FullName()) {
 			t.Errorf("got %v", err)
 		}

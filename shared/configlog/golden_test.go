@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 )
 
 var update = flag.Bool("update", false, "add the golden files that are missing; none is ever rewritten")
@@ -86,7 +87,7 @@ func TestWhatWasEverStoredStillMeansTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatalf("a stored commit no longer decodes: %v", err)
 			}
-			if got := configlog.TypeOf(facts[len(facts)-1]); got != name {
+			if got := factlog.TypeOf(facts[len(facts)-1]); got != name {
 				t.Fatalf("ends in %s", got)
 			}
 			got, err := fold(facts)
@@ -120,7 +121,7 @@ func TestWhatWasEverStoredStillMeansTheSame(t *testing.T) {
 
 func stored(t *testing.T, facts []proto.Message) []byte {
 	t.Helper()
-	data, err := configlog.Encode(&configv1.Commit{
+	data, err := factlog.Encode(&configv1.Commit{
 		Who: &configv1.Actor{Name: "bootstrap", Role: "admin", Address: "127.0.0.1"}, Why: "golden file",
 		At: &timestamppb.Timestamp{Seconds: 1_800_000_000}, RequestId: "golden",
 	}, facts)

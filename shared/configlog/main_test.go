@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 )
@@ -24,7 +25,7 @@ var fast = eventlog.Options{Check: 50 * time.Millisecond, Attempt: 500 * time.Mi
 // encode gives a commit of facts; id makes its bytes unlike any other's.
 func encode(t testing.TB, id uint64, facts ...proto.Message) []byte {
 	t.Helper()
-	data, err := configlog.Encode(&configv1.Commit{RequestId: strconv.FormatUint(id, 10)}, facts)
+	data, err := factlog.Encode(&configv1.Commit{RequestId: strconv.FormatUint(id, 10)}, facts)
 	if err != nil {
 		t.Fatal(err)
 	}

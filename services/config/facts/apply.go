@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
@@ -15,7 +16,7 @@ func Apply(from configlog.Config, facts []proto.Message) (configlog.Config, erro
 	f := configlog.Folded{Config: document.Shown(from)} // a copy
 	for _, fact := range facts {
 		if err := f.Fold(fact); err != nil {
-			return configlog.Config{}, fmt.Errorf("apply %s: %w", configlog.TypeOf(fact), err)
+			return configlog.Config{}, fmt.Errorf("apply %s: %w", factlog.TypeOf(fact), err)
 		}
 	}
 	return f.Config, nil

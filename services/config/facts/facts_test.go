@@ -14,6 +14,7 @@ import (
 
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	gocmp "github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
@@ -112,7 +113,7 @@ func folded(t interface{ Fatal(...any) }, from configlog.Config, facts []proto.M
 	f := configlog.Folded{Config: document.Shown(from)}
 	for _, fact := range facts {
 		// as a follower gets it
-		data, err := configlog.Encode(&configv1.Commit{}, []proto.Message{fact})
+		data, err := factlog.Encode(&configv1.Commit{}, []proto.Message{fact})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/factlog"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -24,7 +24,7 @@ type Shown struct {
 func Show(facts []proto.Message) ([]Shown, error) {
 	out := make([]Shown, 0, len(facts))
 	for _, f := range facts {
-		name := string(configlog.TypeOf(f))
+		name := string(factlog.TypeOf(f))
 		loose, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(f)
 		if err != nil {
 			return nil, fmt.Errorf("show %s: %w", name, err)
@@ -43,7 +43,7 @@ func Types(facts []proto.Message) []string {
 	out := []string{}
 	seen := map[string]bool{}
 	for _, f := range facts {
-		name := string(configlog.TypeOf(f))
+		name := string(factlog.TypeOf(f))
 		if !seen[name] {
 			seen[name] = true
 			out = append(out, name)

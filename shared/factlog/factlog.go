@@ -1,4 +1,4 @@
-package configlog
+package factlog
 
 import (
 	"fmt"
@@ -8,9 +8,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 )
-
-// FactLevel is the highest level of fact this program folds; see LevelOf.
-const FactLevel = 3
 
 // LevelOf gives the level a reader must know to fold a fact.
 func LevelOf(fact proto.Message) uint32 {
@@ -45,16 +42,16 @@ func Encode(c *configv1.Commit, facts []proto.Message) ([]byte, error) {
 	return data, nil
 }
 
-// Decode reads a commit and its facts. For a fact of a kind that is not known the error is an
-// *UnknownFactError, and the commit is given all the same.
-func Decode(data []byte) (*configv1.Commit, []proto.Message, error) {
+// Decode reads a commit and its facts, which are of the kinds that a .proto file describes. For one of another kind the error is
+// an *UnknownFactError, and the commit is given all the same.
+func Decode(kinds protoreflect.FileDescriptor, data []byte) (*configv1.Commit, []proto.Message, error) {
 	c := new(configv1.Commit)
 	if err := proto.Unmarshal(data, c); err != nil {
 		return nil, nil, fmt.Errorf("decode commit: %w", err)
 	}
 	facts := make([]proto.Message, 0, len(c.GetFacts()))
 	for _, packed := range c.GetFacts() {
-		f, err := decodeFact(packed)
+		f, err := decodeFact(kinds, packed)
 		if err != nil {
 			return c, nil, err
 		}
@@ -63,9 +60,9 @@ func Decode(data []byte) (*configv1.Commit, []proto.Message, error) {
 	return c, facts, nil
 }
 
-func decodeFact(packed *anypb.Any) (proto.Message, error) {
+func decodeFact(kinds protoreflect.FileDescriptor, packed *anypb.Any) (proto.Message, error) {
 	name := packed.MessageName()
-	desc := configv1.File_config_v1_facts_proto.Messages().ByName(name.Name())
+	desc := kinds.Messages().ByName(name.Name())
 	if desc == nil || desc.FullName() != name {
 		return nil, &UnknownFactError{Type: string(name)}
 	}
