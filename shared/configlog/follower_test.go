@@ -69,7 +69,7 @@ func TestAtLeastEndsWithItsContext(t *testing.T) {
 	if _, err := f.AtLeast(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
-	if f.Snapshot() != nil || f.Status() != (configlog.Status{}) {
+	if f.Snapshot() != nil || f.Status() != (eventlog.Status{}) {
 		t.Fatal("something was loaded")
 	}
 }
@@ -111,8 +111,8 @@ func TestAFactOfANewerKindBlocksAndWhatIsBeforeItIsServed(t *testing.T) {
 	w.commit(registered("c"))
 	started := follow(t, n, configlog.Options{Start: &configlog.Snapshot{}}) // finds all four at once, as does
 	fresh := follow(t, n, configlog.Options{})
-	blocked := func(s configlog.Status) bool { return s.BlockedAt == 3 }
-	before := map[string]configlog.Status{
+	blocked := func(s eventlog.Status) bool { return s.BlockedAt == 3 }
+	before := map[string]eventlog.Status{
 		"running": until(t, running, "blocked", blocked), "started": until(t, started, "blocked", blocked), "fresh": until(t, fresh, "blocked", blocked),
 	}
 	w.commit(registered("d"))
@@ -143,7 +143,7 @@ func TestWhatCannotBeDecodedBlocksToo(t *testing.T) {
 	w := write(t, n)
 	w.raw([]byte("\xff not a commit"))
 	f := follow(t, n, configlog.Options{})
-	until(t, f, "blocked", func(s configlog.Status) bool { return s.BlockedAt == 1 })
+	until(t, f, "blocked", func(s eventlog.Status) bool { return s.BlockedAt == 1 })
 	if f.Snapshot() != nil {
 		t.Fatal("a log that could not be read was published")
 	}
@@ -167,12 +167,12 @@ func TestARefusedSnapshotIsTriedAgain(t *testing.T) {
 	until(t, f, "heard", heard)
 	refuse.Store(true)
 	second := w.commit(registered("b"))
-	s := until(t, f, "refused", func(s configlog.Status) bool { return s.BlockedAt == second.Seq })
+	s := until(t, f, "refused", func(s eventlog.Status) bool { return s.BlockedAt == second.Seq })
 	if f.Snapshot().State != first || !strings.Contains(s.Trouble, "take configuration 2: secret not opened") {
 		t.Fatalf("at %v: %+v", f.Snapshot().State, s)
 	}
 	third := w.commit(registered("c"))
-	until(t, f, "refused again", func(s configlog.Status) bool { return s.BlockedAt == third.Seq })
+	until(t, f, "refused again", func(s eventlog.Status) bool { return s.BlockedAt == third.Seq })
 	refuse.Store(false)
 	if got := reaches(t, f, third); got != last.Load() {
 		t.Fatal("another Snapshot than the one that was taken")
@@ -338,7 +338,7 @@ func TestAForgedRepairIsRefused(t *testing.T) {
 				asked.Add(1)
 				return commits, nil
 			}})
-			until(t, f, "asked twice", func(configlog.Status) bool { return asked.Load() > 1 })
+			until(t, f, "asked twice", func(eventlog.Status) bool { return asked.Load() > 1 })
 			reaches(t, f, d.lastGood)
 			if s := f.Status(); !strings.Contains(s.Trouble, "altered at 3") || f.Snapshot().Config.Site("forged") != nil {
 				t.Fatalf("%+v", s)
@@ -355,7 +355,7 @@ func TestAMadeUpRepairIsFoundOutByTheNextCommit(t *testing.T) {
 	f := follow(t, d.n, configlog.Options{Start: &configlog.Snapshot{}, Repair: func(_ context.Context, at eventlog.State) ([]eventlog.Commit, error) {
 		return []eventlog.Commit{{State: at.Next(forged), Prev: at.Hash, Data: forged}}, nil
 	}})
-	until(t, f, "a fork", func(s configlog.Status) bool {
+	until(t, f, "a fork", func(s eventlog.Status) bool {
 		return strings.Contains(s.Trouble, "forked at 4") || strings.Contains(s.Trouble, "twice")
 	})
 	if s := f.Snapshot(); s.State.Seq != 3 {

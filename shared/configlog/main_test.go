@@ -92,7 +92,7 @@ func reaches(t testing.TB, f *configlog.Follower, at eventlog.State) *configlog.
 }
 
 // until waits until a follower's Status is as cond says.
-func until(t testing.TB, f *configlog.Follower, what string, cond func(configlog.Status) bool) configlog.Status {
+func until(t testing.TB, f *configlog.Follower, what string, cond func(eventlog.Status) bool) eventlog.Status {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -109,8 +109,8 @@ func until(t testing.TB, f *configlog.Follower, what string, cond func(configlog
 	}
 }
 
-func heard(s configlog.Status) bool   { return !s.HeardAt.IsZero() && s.Trouble == "" }
-func trouble(s configlog.Status) bool { return s.Trouble != "" }
+func heard(s eventlog.Status) bool   { return !s.HeardAt.IsZero() && s.Trouble == "" }
+func trouble(s eventlog.Status) bool { return s.Trouble != "" }
 
 func registered(site string) proto.Message {
 	return &configv1.SiteRegistered{Site: site, Product: "jira"}

@@ -16,6 +16,9 @@
 // the stream's leader before it is called broken. Only a server that says who leads the stream is believed:
 // members of a group without a leader answer too, with what they happen to have.
 //
+// Tail is Follow for as long as a process lives: it goes on after trouble, has what is missing repaired, and what was read counts
+// once the log was read to its end.
+//
 // # When a dependency is gone
 //
 //	NATS away, Append            retried until the context ends, then ErrNotStored when nothing was sent,

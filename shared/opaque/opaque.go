@@ -43,7 +43,7 @@ func WellFormed(prefix, text string) bool {
 func sumOf(text string) (sum [checksum]byte) {
 	crc := ^uint32(0)
 	for i := range len(text) {
-		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
+		crc = crc32.IEEETable[crc&0xff^uint32(text[i])] ^ crc>>8
 	}
 	var raw [crc32.Size]byte
 	binary.BigEndian.PutUint32(raw[:], ^crc)
