@@ -48,7 +48,7 @@ chaos: setup ## kill -9 of everything under load for CHAOS (default 120s), then 
 
 .PHONY: bench
 bench: setup ## benchmarks, with the ratios that are promised
-	@go test -run '^$$' -bench . -benchtime 1s -count 1 ./shared/eventlog/ ./shared/configlog/ ./shared/ask/ ./services/...
+	@go test -run '^$$' -bench . -benchtime 1s -count 1 ./shared/eventlog/ ./shared/configlog/ ./shared/tokenlog/ ./shared/ask/ ./services/...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 20s) each

@@ -402,8 +402,7 @@ func TestNoRights(t *testing.T) {
 		t.Errorf("the log holds %v", got)
 	}
 
-	tokens := eventlog.Stream{Name: topology.StreamTokens, Subject: "log.tokens.x", Live: "live.tokens.x"}
-	f := follow(t, eventlog.New(n.JetStream(t, topology.RateLimit), tokens, fast), eventlog.State{})
+	f := follow(t, eventlog.New(n.JetStream(t, topology.RateLimit), topology.TokenLog(), fast), eventlog.State{})
 	f.until(t, "away", func() bool { return len(f.away) > 0 && errors.Is(f.away[0], nats.ErrPermissionViolation) })
 }
 

@@ -6,7 +6,7 @@
 //
 //	stream   subjects         holds                                    storage, limits
 //	CONFIG   log.config       configuration commits                    file, deny delete and purge, no age limit
-//	TOKENS   log.tokens.>     API tokens and revocations               file, deny delete and purge, no age limit
+//	TOKENS   log.tokens       API tokens                               file, deny delete and purge, no age limit
 //	AUDIT    audit.in.*       audit batches on their way to Postgres   file, discard new, 4 GiB or what there is
 //	RATE     rate.t.>         rate tickets                             memory, counters, one message a subject
 //	SECRETS  KV bucket        sealed secrets, never overwritten        file, history 1

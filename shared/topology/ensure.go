@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 )
 
 // Limits are what differs between one node and a cluster.
@@ -95,20 +97,19 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, b jetstream.KeyVa
 // Streams gives every stream as it should be.
 func Streams(limits Limits) []jetstream.StreamConfig {
 	limits = limits.withDefaults()
-	logStream := func(name, subject, live string) jetstream.StreamConfig {
+	logStream := func(log eventlog.Stream) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
-			Name: name, Subjects: []string{subject},
+			Name: log.Name, Subjects: []string{log.Subject},
 			Storage: jetstream.FileStorage, Replicas: limits.Replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
 			DenyDelete: true, DenyPurge: true, AllowDirect: true,
 			Duplicates: 2 * time.Minute,
-			RePublish:  &jetstream.RePublish{Source: subject, Destination: live},
+			RePublish:  &jetstream.RePublish{Source: log.Subject, Destination: log.Live},
 		}
 	}
-	config := ConfigLog()
 	return []jetstream.StreamConfig{
-		logStream(config.Name, config.Subject, config.Live),
-		logStream(StreamTokens, "log.tokens.>", "live.tokens.>"),
+		logStream(ConfigLog()),
+		logStream(TokenLog()),
 		{
 			Name: StreamAudit, Subjects: []string{AuditIn("*")},
 			Storage: jetstream.FileStorage, Replicas: limits.Replicas,

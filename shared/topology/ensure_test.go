@@ -30,7 +30,7 @@ func TestEnsureMakesWhatTheTableSays(t *testing.T) {
 	got := configs(t, js)
 	for name, want := range map[string]string{ // subjects, storage, discard, deny delete and purge, bytes, age
 		"CONFIG":      "[log.config] File DiscardNew true true -1 0s",
-		"TOKENS":      "[log.tokens.>] File DiscardNew true true -1 0s",
+		"TOKENS":      "[log.tokens] File DiscardNew true true -1 0s",
 		"AUDIT":       "[audit.in.*] File DiscardNew true false 67108864 0s",
 		"RATE":        "[rate.t.>] Memory DiscardOld false false -1 2h0m0s",
 		"KV_SECRETS":  "[$KV.SECRETS.>] File DiscardNew true false -1 0s",
@@ -191,7 +191,7 @@ func TestTheLogsCannotBeShortened(t *testing.T) {
 	t.Parallel()
 	js := open(t)
 	ensure(t, js, topology.Limits{})
-	for name, subject := range map[string]string{"CONFIG": "log.config", "TOKENS": "log.tokens.x"} {
+	for name, subject := range map[string]string{"CONFIG": "log.config", "TOKENS": topology.TokenLog().Subject} {
 		for range 3 {
 			must(js.Publish(t.Context(), subject, []byte("commit")))
 		}

@@ -75,12 +75,13 @@ func RightsOf(s Service) Rights {
 	r := Rights{Subscribe: []string{Inbox(s) + ".>"}}
 	switch s {
 	case Config:
-		r.Publish = append(r.Publish, ConfigLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig), CallTrial, Draft)
+		r.Publish = append(r.Publish, ConfigLog().Subject, TokenLog().Subject, "$KV."+BucketSecrets+".>", AuditIn(AuditFromConfig), CallTrial, Draft)
 		r.Publish = append(r.Publish, ensureStreams()...)
 		r.Publish = append(r.Publish, readStream(StreamConfig)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketGateways)...)
 		r.Subscribe = append(r.Subscribe, ConfigLog().Live, GatewayBeat("*"), ConfigReadLog)
+		r = readsTokens(r)
 		r = answers(r)
 	case Introspection:
 		r = readsConfig(r)
@@ -111,7 +112,7 @@ func RightsOf(s Service) Rights {
 
 // gateway is what a gateway needs; id is its own.
 func gateway(r Rights, id string) Rights {
-	r = readsConfig(r)
+	r = readsTokens(readsConfig(r))
 	r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
 	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial, Reserve,
 		"$JS.API.STREAM.INFO.KV_"+BucketGateways)
@@ -124,6 +125,13 @@ func readsConfig(r Rights) Rights {
 	r.Publish = append(r.Publish, readStream(StreamConfig)...)
 	r.Publish = append(r.Publish, ConfigReadLog)
 	r.Subscribe = append(r.Subscribe, ConfigLog().Live)
+	return r
+}
+
+// readsTokens is what a follower of the token log needs.
+func readsTokens(r Rights) Rights {
+	r.Publish = append(r.Publish, readStream(StreamTokens)...)
+	r.Subscribe = append(r.Subscribe, TokenLog().Live)
 	return r
 }
 

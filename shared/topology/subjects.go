@@ -52,6 +52,11 @@ func ConfigLog() eventlog.Stream {
 	return eventlog.Stream{Name: StreamConfig, Subject: "log.config", Live: "live.config"}
 }
 
+// TokenLog says where the log of API tokens is stored.
+func TokenLog() eventlog.Stream {
+	return eventlog.Stream{Name: StreamTokens, Subject: "log.tokens", Live: "live.tokens"}
+}
+
 // Names that stand in the audit trail where a gateway's id does, for what no gateway writes; see audittrail.FromLog.
 const (
 	AuditFromLog    = "config-log"
