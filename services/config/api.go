@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/gateways"
+	"github.com/gatehouse-suite/gatehouse/services/config/tokens"
 )
 
 // api is the admin API and what it decides with.
@@ -38,6 +39,7 @@ type api struct {
 	prints    secret.Fingerprinter
 	gateways  *gateways.Tracker
 	lookout   *lookout
+	tokens    *tokens.Desk
 	auth      *adminauth.Auth
 	journal   *adminauth.Journal
 	trail     *audittrail.Recorder
@@ -67,6 +69,7 @@ func (a *api) routes(r chi.Router) {
 	everybody := a.auth.Middleware()
 	readers := a.auth.Middleware(adminauth.RoleAdmin, adminauth.RoleAuditor)
 	admins := a.auth.Middleware(adminauth.RoleAdmin)
+	managers := a.auth.Middleware(adminauth.RoleAdmin, adminauth.RoleTokenManager)
 
 	r.Get("/openapi.yaml", a.getOpenAPI)
 	r.With(everybody).Get("/config", a.getConfig)
@@ -76,6 +79,10 @@ func (a *api) routes(r chi.Router) {
 	r.With(admins).Post("/config/rollback", a.rollback)
 	r.With(admins).Post("/sites/{id}/test-token", a.testToken)
 	r.With(readers).Get("/gateways", a.getGateways)
+	r.With(everybody).Get("/tokens", a.getTokens)
+	r.With(managers).Post("/tokens", a.postToken)
+	r.With(everybody).Get("/tokens/{id}", a.getToken)
+	r.With(managers).Delete("/tokens/{id}", a.deleteToken)
 	r.With(readers).Get("/admin-tokens", a.getAdminTokens)
 	r.With(admins).Post("/admin-tokens", a.postAdminToken)
 	r.With(admins).Delete("/admin-tokens/{name}", a.deleteAdminToken)

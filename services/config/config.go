@@ -66,11 +66,12 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 		return errors.Join(err, listener.Close())
 	}
 	var running sync.WaitGroup
-	streams := &ensurer{log: host.Log, js: js, follower: a.follower, stale: a.stale, settings: s}
+	streams := &ensurer{log: host.Log, js: js, follower: a.follower, tokens: a.tokens, stale: a.stale, settings: s}
 	follow := sync.OnceFunc(func() { running.Go(func() { a.follower.Run(behind) }) })
 	running.Go(func() { streams.run(behind, follow) })
 	listing := make(chan error, 1)
 	running.Go(func() { a.lookout.run(behind) })
+	running.Go(func() { a.tokens.Run(behind) })
 	running.Go(func() { listing <- a.gateways.Run(behind, js) })
 	running.Go(func() { a.journal.Run(behind) })
 	defer a.trail.Start(ctx, trailGrace)() // after the journal has ended
@@ -98,21 +99,28 @@ func newAPI(ctx context.Context, host *service.Host, s Settings, js jetstream.Je
 	if err != nil {
 		return nil, err
 	}
-	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.LogCheck})
 	past, stale := new(history), new(staleness)
-	mends := &healer{log: host.Log, js: js, events: events, history: past}
-	follower := configlog.NewFollower(host.Log, events, configlog.Options{
+	mends := newHealer(host.Log, js, topology.ConfigLog(), s.LogCheck, past.stored)
+	follower := configlog.NewFollower(host.Log, mends.events, configlog.Options{
 		OnCommit: func(c eventlog.Commit, meta *configv1.Commit, facts []proto.Message) {
 			stale.add(c, meta, facts)
 			past.add(c, meta, facts)
 		},
 		Repair: mends.repair, Retry: s.Retry,
 	})
-	a := &api{
-		log: host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: events, follower: follower, history: past, stale: stale,
+	var a *api
+	desk := newDesk(host, s, js, func(ctx context.Context) error { return a.sameTokens(ctx) })
+	a = &api{
+		tokens: desk,
+		log:    host.Log, tracer: host.Tracer, settings: s, nc: js.Conn(), events: mends.events, follower: follower, history: past, stale: stale,
 		healer: mends, sealer: sealer, prints: prints, transport: newTransport(), turn: make(chan struct{}, 1), ending: ctx,
 		gateways: gateways.NewTracker(host.Log, gateways.Options{
-			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: past.state,
+			LiveWithin: s.GatewayLiveWithin, Every: s.GatewayListEvery, At: func(of gateways.Log, seq uint64) (eventlog.State, bool) {
+				if of == gateways.Tokens {
+					return desk.At(seq)
+				}
+				return past.state(seq)
+			},
 			ListedFor: func() time.Duration { return s.limits(stale.at(time.Now(), enlisted)).GatewayTTL },
 		}),
 		trail: audittrail.NewRecorder(js, host.Log, audittrail.FromConfig),

@@ -288,6 +288,13 @@ func (g *gateway) has(s eventlog.State) {
 	g.beat.Sequence, g.beat.Hash = s.Seq, s.Hash[:]
 }
 
+// checks has the gateway check API tokens by a state of their log.
+func (g *gateway) checks(s eventlog.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.beat.TokenSequence, g.beat.TokenHash = s.Seq, s.Hash[:]
+}
+
 func (g *gateway) now(off bool) []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()

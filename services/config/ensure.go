@@ -10,14 +10,17 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/gatehouse-suite/gatehouse/services/config/tokens"
 )
 
-// ensurer keeps the streams there: at start, when the log cannot be followed, when the longest stale.max
+// ensurer keeps the streams there: at start, when a log cannot be followed, when the longest stale.max
 // that a gateway may go by has changed, and now and then.
 type ensurer struct {
 	log      *slog.Logger
 	js       jetstream.JetStream
 	follower *configlog.Follower
+	tokens   *tokens.Desk
 	stale    *staleness
 	settings Settings
 }
@@ -31,7 +34,7 @@ func (e *ensurer) run(ctx context.Context, started func()) {
 	said := ""
 	for {
 		wanted := e.wanted()
-		if done != wanted || e.follower.Status().Trouble != "" || time.Since(at) >= e.settings.EnsureEvery {
+		if done != wanted || e.follower.Status().Trouble != "" || e.tokens.Status().Trouble != "" || time.Since(at) >= e.settings.EnsureEvery {
 			err := e.ensure(ctx, wanted)
 			switch {
 			case err == nil:

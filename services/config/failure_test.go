@@ -150,7 +150,7 @@ func TestHealsACutStream(t *testing.T) {
 		n.Stop()
 		restore()
 		n.Start(t)
-		i.until("healed", func() bool { return strings.Contains(i.log.String(), "configuration log is healed") })
+		i.until("healed", func() bool { return strings.Contains(i.log.String(), "the log is healed") })
 		if diff := cmp.Diff(before, stored(t, n)); diff != "" {
 			t.Errorf("cut at %d: the log is another one: %s", cut, diff)
 		}
@@ -160,7 +160,7 @@ func TestHealsACutStream(t *testing.T) {
 		if out := i.changesAgain(simple(99)); out.Version != 7 {
 			t.Errorf("cut at %d: version %d", cut, out.Version)
 		}
-		if !strings.Contains(i.log.String(), `"level":"ERROR","msg":"the configuration log was cut`) {
+		if !strings.Contains(i.log.String(), `"level":"ERROR","msg":"the log was cut`) {
 			t.Error("it was not said loudly")
 		}
 	}

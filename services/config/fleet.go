@@ -18,9 +18,10 @@ func (a *api) getGateways(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	tokens, _ := a.tokens.State()
 	a.reply(w, r, http.StatusOK, struct {
 		Version  uint64             `json:"version"` // what they should have
 		Complete bool               `json:"complete"`
 		Gateways []gateways.Gateway `json:"gateways"`
-	}{s.State.Seq, a.gateways.Loaded(), a.gateways.List(time.Now(), s.State)})
+	}{s.State.Seq, a.gateways.Loaded(), a.gateways.List(time.Now(), s.State, tokens)})
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,9 +18,18 @@ import (
 type healer struct {
 	log     *slog.Logger
 	js      jetstream.JetStream
+	stream  string
 	events  *eventlog.Log
-	history *history
-	verdict atomic.Pointer[string] // why the log cannot be healed
+	since   func(uint64) []eventlog.Commit // every commit this process has applied, from a sequence on
+	verdict atomic.Pointer[string]         // why the log cannot be healed
+}
+
+// newHealer gives the healer of the log in a stream.
+func newHealer(log *slog.Logger, js jetstream.JetStream, stream eventlog.Stream, check time.Duration, since func(uint64) []eventlog.Commit) *healer {
+	return &healer{
+		log: log.With(slog.String("stream", stream.Name)), js: js, stream: stream.Name, since: since,
+		events: eventlog.New(js, stream, eventlog.Options{Check: check}),
+	}
 }
 
 // errNotBehind says that the stream holds all we have, so that whatever is wrong with it is not ours to mend.
@@ -32,16 +40,16 @@ var errNotBehind = errors.New("the stream is not behind")
 func (h *healer) repair(ctx context.Context, at eventlog.State) ([]eventlog.Commit, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	stream, err := h.js.Stream(ctx, topology.StreamConfig)
+	stream, err := h.js.Stream(ctx, h.stream)
 	if err != nil {
-		return nil, fmt.Errorf("look at stream %s: %w", topology.StreamConfig, err)
+		return nil, fmt.Errorf("look at stream %s: %w", h.stream, err)
 	}
 	last := stream.CachedInfo().State.LastSeq
 	if last >= at.Seq {
 		h.verdict.Store(nil)
 		return nil, errNotBehind
 	}
-	h.log.LogAttrs(ctx, slog.LevelError, "the configuration log was cut: putting back what is missing",
+	h.log.LogAttrs(ctx, slog.LevelError, "the log was cut: putting back what is missing",
 		slog.Uint64("stream_ends_at", last), slog.Uint64("applied", at.Seq))
 	if err := h.putBack(ctx, last, at.Seq); err != nil {
 		if anotherHistory(err) {
@@ -49,11 +57,11 @@ func (h *healer) repair(ctx context.Context, at eventlog.State) ([]eventlog.Comm
 				"an operator must decide which history holds", last)
 			h.verdict.Store(&text)
 		}
-		h.log.LogAttrs(ctx, slog.LevelError, "the configuration log was not healed", slog.Any("error", err))
+		h.log.LogAttrs(ctx, slog.LevelError, "the log was not healed", slog.Any("error", err))
 		return nil, err
 	}
 	h.verdict.Store(nil)
-	h.log.LogAttrs(ctx, slog.LevelWarn, "the configuration log is healed", slog.Uint64("from", last+1), slog.Uint64("to", at.Seq))
+	h.log.LogAttrs(ctx, slog.LevelWarn, "the log is healed", slog.Uint64("from", last+1), slog.Uint64("to", at.Seq))
 	return nil, nil
 }
 
@@ -67,7 +75,7 @@ func anotherHistory(err error) bool {
 // putBack appends what is behind last. Appending last itself again stores nothing: it proves that the stream
 // holds a part of our history, and no other.
 func (h *healer) putBack(ctx context.Context, last, to uint64) error {
-	for _, c := range h.history.since(max(last, 1)) {
+	for _, c := range h.since(max(last, 1)) {
 		if c.Seq > to {
 			break
 		}

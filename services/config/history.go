@@ -44,6 +44,16 @@ func (h *history) since(from uint64) []commit {
 	return h.commits[from-1:]
 }
 
+// stored gives the commits from a sequence on, as stored.
+func (h *history) stored(from uint64) []eventlog.Commit {
+	commits := h.since(from)
+	all := make([]eventlog.Commit, len(commits))
+	for i := range commits {
+		all[i] = commits[i].Commit
+	}
+	return all
+}
+
 // upTo gives the first commits, up to a sequence, or false when there are not so many.
 func (h *history) upTo(to uint64) ([]commit, bool) {
 	h.mu.RLock()

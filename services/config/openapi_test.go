@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/document"
+	"github.com/gatehouse-suite/gatehouse/services/config/tokens"
 )
 
 // described is what of the description the tests look at.
@@ -80,6 +81,8 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		Document configlog.Config `json:"document"`
 	}]())
 	d.compare(t, "Trial", d.Components.Schemas["Trial"], reflect.TypeFor[trialAnswer]())
+	d.compare(t, "Token", d.Components.Schemas["Token"], reflect.TypeFor[apiToken]())
+	d.compare(t, "TokenRequest", d.Components.Schemas["TokenRequest"], reflect.TypeFor[tokens.Wanted]())
 	if diff := cmp.Diff(document.Types(), d.Components.Schemas["CredentialType"].Enum); diff != "" {
 		t.Error(diff)
 	}

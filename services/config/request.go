@@ -12,9 +12,11 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/configlog"
+	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 
 	"github.com/gatehouse-suite/gatehouse/services/config/facts"
+	"github.com/gatehouse-suite/gatehouse/services/config/gateways"
 )
 
 // HeaderWhy may carry why a change is made.
@@ -138,7 +140,7 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, wanted wish) {
 	}
 	if !wanted.dryRun {
 		var known bool
-		if body.Pending, known = a.pending(r.Context(), out, wanted.wait); !known {
+		if body.Pending, known = a.pending(r.Context(), gateways.Config, out.state, wanted.wait); !known {
 			body.Warnings = append(body.Warnings, fault.Problem{Message: "the list of gateways could not be read yet: pending may lack some"})
 		}
 	}
@@ -147,14 +149,14 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, wanted wish) {
 	a.reply(w, r, http.StatusOK, body)
 }
 
-// pending waits for the gateways and names those that are behind; known tells whether the list is complete.
-func (a *api) pending(ctx context.Context, out *outcome, wait time.Duration) (ids []string, known bool) {
+// pending waits until the gateways have a state of a log, and names those that are behind; known tells whether the list is complete.
+func (a *api) pending(ctx context.Context, of gateways.Log, at eventlog.State, wait time.Duration) (ids []string, known bool) {
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		stop := context.AfterFunc(a.ending, cancel) // a service that ends does not keep its clients
 		defer stop()
-		a.gateways.Wait(ctx, out.state)
+		a.gateways.Wait(ctx, of, at)
 	}
-	return a.gateways.Pending(out.state), a.gateways.Loaded()
+	return a.gateways.Pending(of, at), a.gateways.Loaded()
 }

@@ -21,18 +21,9 @@ const codeAnotherHistory fault.Code = "another_history"
 // hold. The log was then lost or rewound, and nobody is left to heal it: a change would make it another history
 // with the same numbers, and the gateways would never follow it.
 func (a *api) sameHistory(ctx context.Context, c command) error {
-	if err := a.gateways.Listened(ctx, a.settings.GatewayHearing); err != nil {
-		return fault.Wrap(fault.Unavailable, "no change is taken yet: the gateways were not heard so far", err)
-	}
-	strange := a.gateways.Strangers()
-	if len(strange) > 0 && !c.force { // another instance may have made what they have, and this one not read it yet
-		wait, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
-		_, _ = a.follower.AtLeast(wait, strange[0].State.Seq)
-		cancel()
-		strange = a.gateways.Strangers()
-	}
-	if len(strange) == 0 {
-		return nil
+	strange, err := a.strangers(ctx, gateways.Config, func(ctx context.Context, seq uint64) { _, _ = a.follower.AtLeast(ctx, seq) })
+	if err != nil || len(strange) == 0 {
+		return err
 	}
 	if c.force {
 		a.log.LogAttrs(ctx, slog.LevelWarn, "a change is forced though a gateway has another history", slog.String("gateway", strange[0].ID),
@@ -40,6 +31,33 @@ func (a *api) sameHistory(ctx context.Context, c command) error {
 		return nil
 	}
 	return refuse(http.StatusConflict, fault.New(codeAnotherHistory, "no change is taken, what is there stays: "+a.describe(strange)))
+}
+
+// sameTokens refuses a decision on tokens while a gateway on the list checks them by a state that the log does not hold: what
+// was revoked may be lost, and nothing that is revoked now would reach that gateway.
+func (a *api) sameTokens(ctx context.Context) error {
+	strange, err := a.strangers(ctx, gateways.Tokens, func(ctx context.Context, seq uint64) { _ = a.tokens.Reached(ctx, seq) })
+	if err != nil || len(strange) == 0 {
+		return err
+	}
+	return refuse(http.StatusConflict, fault.Newf(codeAnotherHistory, "nothing about tokens is decided, what is there stays: gateway %s checks them by state %s, "+
+		"which their log does not hold. Restore stream TOKENS from its backup (docs/runbook.md)", strange[0].ID, brief(strange[0].State)))
+}
+
+// strangers gives the gateways that have another history of a log than we, once they were heard and there was time to read what
+// another instance may have stored.
+func (a *api) strangers(ctx context.Context, of gateways.Log, reach func(context.Context, uint64)) ([]gateways.Stranger, error) {
+	if err := a.gateways.Listened(ctx, a.settings.GatewayHearing); err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "no change is taken yet: the gateways were not heard so far", err)
+	}
+	strange := a.gateways.Strangers(of)
+	if len(strange) > 0 {
+		wait, cancel := context.WithTimeout(ctx, a.settings.CatchUp)
+		reach(wait, strange[0].State.Seq)
+		cancel()
+		strange = a.gateways.Strangers(of)
+	}
+	return strange, nil
 }
 
 // describe says who has another history, and what an operator can do.
@@ -96,7 +114,7 @@ func (l *lookout) look(ctx context.Context, now time.Time) {
 	if l.api.follower.Snapshot() == nil || l.api.trouble() != "" {
 		return // ours is not all the log holds
 	}
-	strange := l.api.gateways.Strangers()
+	strange := l.api.gateways.Strangers(gateways.Config)
 	if len(strange) == 0 {
 		l.seen, l.since = gateways.Stranger{}, time.Time{}
 		l.verdict.Store(nil)

@@ -15,7 +15,7 @@ import (
 )
 
 // beat tells config that this gateway is there and what it decides under: over core NATS at once when a
-// configuration was taken and each second, and in a bucket each half minute, so that config knows of a silent
+// configuration or a change of API tokens was taken and each second, and in a bucket each half minute, so that config knows of a silent
 // gateway even after its own restart.
 type beat struct {
 	gw       *gateway
@@ -31,22 +31,25 @@ func newBeat(g *gateway, js jetstream.JetStream, id string) *beat {
 
 // run beats from the first configuration until ctx ends, and then signs off.
 func (b *beat) run(ctx context.Context) {
-	snap, err := b.gw.follower.AtLeast(ctx, 0)
-	if err != nil {
+	if _, err := b.gw.follower.AtLeast(ctx, 0); err != nil {
 		return
 	}
 	const enlist = 30 * time.Second
 	var enlisted time.Time
+	next := time.NewTicker(time.Second)
+	defer next.Stop()
 	for ctx.Err() == nil {
+		config, tokens := b.gw.follower.Changed(), b.gw.tokens.Changed()
 		b.say(ctx, false)
 		if time.Since(enlisted) > enlist && b.enlist(ctx) {
 			enlisted = time.Now()
 		}
-		next, cancel := context.WithTimeout(ctx, time.Second)
-		if newer, err := b.gw.follower.AtLeast(next, snap.State.Seq+1); err == nil {
-			snap = newer
+		select {
+		case <-ctx.Done():
+		case <-config:
+		case <-tokens:
+		case <-next.C:
 		}
-		cancel()
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -64,6 +67,11 @@ func (b *beat) message(signingOff bool) ([]byte, error) {
 	}
 	if p := b.gw.plan.Load(); p != nil {
 		m.Sequence, m.Hash = p.state.Seq, p.state.Hash[:]
+	}
+	tokens, ok := b.gw.tokens.State()
+	m.TokenSequence, m.TokenHash, m.TokenTrouble = tokens.Seq, tokens.Hash[:], b.gw.tokens.Status().Trouble
+	if !ok && m.GetTokenTrouble() == "" {
+		m.TokenTrouble = "the log of tokens is not read yet"
 	}
 	return proto.Marshal(m)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/tokenlog"
+
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 	"github.com/gatehouse-suite/gatehouse/services/gateway/spool"
 )
@@ -39,12 +41,13 @@ type call struct {
 	key         cacheKey // of the credential, once it was looked up
 	provider    string
 	clientID    string
-	lastWord    string   // says so where a provider is away and its last word counts
-	owner       string   // whom the token was issued to, as its provider says; may be empty
-	user        string   // acted as, or who the product says it is
-	account     *account // acted with; nil: not ours
-	signed      signed   // only by an account that signs
-	groups      []string // of the user, as far as a rule names them; shared
+	lastWord    string          // says so where a provider is away and its last word counts
+	owner       string          // whom the token was issued to, as its provider says; may be empty
+	user        string          // acted as, or who the product says it is
+	account     *account        // acted with; nil: not ours
+	signed      signed          // only by an account that signs
+	token       *tokenlog.Token // an API token; nil: none
+	groups      []string        // of the user, as far as a rule names them; shared
 	fingerprint string
 
 	// The answer.

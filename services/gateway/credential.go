@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gatehouse-suite/gatehouse/shared/tokenlog"
+
 	"github.com/gatehouse-suite/gatehouse/services/gateway/rules"
 )
 
@@ -26,7 +28,7 @@ const (
 const maxCredential = 16 << 10
 
 // tokenPrefix begins every API token of Gatehouse's own.
-const tokenPrefix = "ght_"
+const tokenPrefix = tokenlog.Prefix
 
 // credential is what a call shows to say who it is.
 type credential struct {

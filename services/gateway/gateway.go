@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/secret"
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
+	"github.com/gatehouse-suite/gatehouse/shared/tokenlog"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/gatehouse-suite/gatehouse/shared/web"
 	"github.com/nats-io/nats.go"
@@ -39,6 +40,7 @@ type gateway struct {
 	plan        atomic.Pointer[plan]
 	certificate *web.Certificate // nil: plain HTTP
 	follower    *configlog.Follower
+	tokens      *tokenlog.Follower
 	identities  *identities
 	members     *members
 	spool       *spool.Spool
@@ -49,7 +51,9 @@ type gateway struct {
 	signIns     *guesses // that have begun, by address; nil: not bound
 	bodyTimeout time.Duration
 	heardAt     atomic.Int64 // unix nanoseconds; the log was last known to be followed
-	calls       sync.WaitGroup
+	// tokensHeardAt is that of the log of tokens; 0: never read.
+	tokensHeardAt atomic.Int64
+	calls         sync.WaitGroup
 }
 
 // Run runs a gateway until ctx ends and every call it had begun has ended.
@@ -87,6 +91,9 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	g.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Check}), configlog.Options{
 		Start: start, OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
 	})
+	g.tokens = tokenlog.NewFollower(host.Log, eventlog.New(js, topology.TokenLog(), eventlog.Options{Check: s.Check}), tokenlog.Options{
+		OnPublish: func() { g.tokensHeardAt.CompareAndSwap(0, time.Now().UnixNano()) },
+	})
 	host.Health.Set(g.health)
 	if g.certificate, err = certificate(s); err != nil {
 		endBackground()
@@ -99,6 +106,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	}
 	var work sync.WaitGroup
 	work.Go(func() { g.follower.Run(background) })
+	work.Go(func() { g.tokens.Run(background) })
 	work.Go(func() { _ = newShipper(g.spool, js, host.Log, s).Run(background, s.AuditGrace) })
 	work.Go(func() { newBeat(g, js, home.id).run(background) })
 	work.Go(func() { keeper.keep(background) })

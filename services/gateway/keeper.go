@@ -68,7 +68,7 @@ func (k *keeper) swap(p *plan, snap *configlog.Snapshot, heard time.Time) {
 	k.planner.keep(named)
 }
 
-// keep notes when the log was last heard, each quarter second, and writes that to the Snapshot file each half minute.
+// keep notes when the logs were last heard, each quarter second, and writes that to the Snapshot file each half minute.
 func (k *keeper) keep(ctx context.Context) {
 	const rewrite = 30 * time.Second
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -78,6 +78,9 @@ func (k *keeper) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+		}
+		if heard := k.gw.tokens.Status().HeardAt; !heard.IsZero() {
+			k.gw.tokensHeardAt.Store(heard.UnixNano())
 		}
 		heard := k.gw.follower.Status().HeardAt
 		if heard.IsZero() {

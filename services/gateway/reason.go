@@ -134,7 +134,7 @@ func (r reason) whoText() (status int, message string) {
 	case groupDenied:
 		return http.StatusForbidden, "None of this user's groups may call the API."
 	case readOnly:
-		return http.StatusForbidden, "This user may only read."
+		return http.StatusForbidden, "This user, or this token, may only read."
 	case directoryAway:
 		return http.StatusServiceUnavailable, "The groups of this user cannot be looked up at the moment."
 	case providerAway:

@@ -2,7 +2,11 @@ package gateway
 
 // asWhom is row 11: the account of the product the call acts as.
 func asWhom(c *call) answer {
-	if c.cred.kind != kindOAuth {
+	switch c.cred.kind {
+	case kindOAuth:
+	case kindToken:
+		return c.actAs(c.owner)
+	case kindNone, kindBasic, kindPAT, kindLink, kindSession:
 		return answer{}
 	}
 	p := c.site.providers[c.provider]
@@ -19,6 +23,11 @@ func asWhom(c *call) answer {
 	if account == "" {
 		return refuse(noAccount, "the provider has no service account")
 	}
+	return c.actAs(account)
+}
+
+// actAs has the call act as a user of the product.
+func (c *call) actAs(account string) answer {
 	if c.account = c.site.actsAs(account); c.account == nil {
 		return refuse(noAccount, "no usable upstream credential for "+account)
 	}

@@ -9,6 +9,9 @@ import (
 // groupsAllow is row 12: "Allow API access" lets in who is in one of its groups, and a member of a read-only group only
 // reads. An application link names no user that the gateway could know: methods.links is its switch.
 func groupsAllow(c *call) answer {
+	if c.token != nil && c.token.ReadOnly && !c.reads() {
+		return refuse(readOnly, "the token only reads")
+	}
 	g := c.site.groups
 	if g == nil || c.cred.kind == kindLink {
 		return answer{}

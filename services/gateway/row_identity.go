@@ -38,7 +38,7 @@ func whoIsIt(c *call) answer {
 	case kindPAT, kindBasic:
 		return whoAtTheProduct(c)
 	case kindToken:
-		return refuse(tokenInactive, "unknown API token")
+		return whoseAPIToken(c)
 	case kindNone, kindLink, kindSession:
 		return answer{}
 	default:

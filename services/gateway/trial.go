@@ -156,10 +156,11 @@ func (t *trials) saved(ctx context.Context, test *configlog.Test, opener *secret
 // apart gives a gateway that remembers nothing and asks what the trial has it ask.
 func (t *trials) apart(one *trial) (*gateway, error) {
 	g := &gateway{
-		ctx: t.gw.ctx, log: t.gw.log, tracer: t.gw.tracer, tracing: t.gw.tracing,
+		ctx: t.gw.ctx, tokens: t.gw.tokens, log: t.gw.log, tracer: t.gw.tracer, tracing: t.gw.tracing,
 		counts: t.gw.counts, buffers: t.gw.buffers, pages: t.gw.pages, bodyTimeout: t.gw.bodyTimeout,
 	}
 	g.heardAt.Store(t.gw.heardAt.Load())
+	g.tokensHeardAt.Store(t.gw.tokensHeardAt.Load())
 	small := t.settings
 	small.IdentityCache, small.UnknownBurst = 100, 0
 	uncounted := func(string) {}

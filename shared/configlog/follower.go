@@ -58,6 +58,9 @@ func NewFollower(log *slog.Logger, events *eventlog.Log, opts Options) *Follower
 // Snapshot gives the last good Snapshot, or nil when none was ever loaded. It costs one atomic load.
 func (f *Follower) Snapshot() *Snapshot { return f.current.Load() }
 
+// Changed gives a channel that is closed at the next change.
+func (f *Follower) Changed() <-chan struct{} { return f.tail.Changed() }
+
 // Status tells how following goes.
 func (f *Follower) Status() eventlog.Status { return f.tail.Status() }
 

@@ -94,6 +94,13 @@ func (t *Tail) Reached(ctx context.Context, seq uint64) error {
 	}
 }
 
+// Changed gives a channel that is closed when something else counts.
+func (t *Tail) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changed
+}
+
 // Run follows the log until ctx ends.
 func (t *Tail) Run(ctx context.Context) {
 	for ctx.Err() == nil {

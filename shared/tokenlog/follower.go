@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// OnCommit is called for each commit once it is folded, in order.
 	OnCommit func(eventlog.Commit, *configv1.Commit, []proto.Message)
+	// OnPublish is called when what was folded is found.
+	OnPublish func()
 	// Repair and Retry are those of an eventlog.Tail.
 	Repair func(context.Context, eventlog.State) ([]eventlog.Commit, error)
 	Retry  time.Duration
@@ -51,6 +53,9 @@ func (f *Follower) State() (at eventlog.State, ok bool) {
 	}
 	return *s, true
 }
+
+// Changed gives a channel that is closed at the next change.
+func (f *Follower) Changed() <-chan struct{} { return f.tail.Changed() }
 
 // Status tells how following goes.
 func (f *Follower) Status() eventlog.Status { return f.tail.Status() }
@@ -88,5 +93,8 @@ func (f *Follower) apply(c eventlog.Commit) error {
 func (f *Follower) publish(_ context.Context, at eventlog.State) error {
 	f.Registry.Publish()
 	f.state.Store(&at)
+	if f.opts.OnPublish != nil {
+		f.opts.OnPublish()
+	}
 	return nil
 }

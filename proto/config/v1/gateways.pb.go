@@ -43,7 +43,12 @@ type GatewayBeat struct {
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	At        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=at,proto3" json:"at,omitempty"`
 	// True in the last beat of a gateway that stops in order.
-	SigningOff    bool `protobuf:"varint,11,opt,name=signing_off,json=signingOff,proto3" json:"signing_off,omitempty"`
+	SigningOff bool `protobuf:"varint,11,opt,name=signing_off,json=signingOff,proto3" json:"signing_off,omitempty"`
+	// The state of the token log it checks API tokens by.
+	TokenSequence uint64 `protobuf:"varint,12,opt,name=token_sequence,json=tokenSequence,proto3" json:"token_sequence,omitempty"`
+	TokenHash     []byte `protobuf:"bytes,13,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
+	// What is wrong with that, in one line; empty: nothing.
+	TokenTrouble  string `protobuf:"bytes,14,opt,name=token_trouble,json=tokenTrouble,proto3" json:"token_trouble,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,11 +160,32 @@ func (x *GatewayBeat) GetSigningOff() bool {
 	return false
 }
 
+func (x *GatewayBeat) GetTokenSequence() uint64 {
+	if x != nil {
+		return x.TokenSequence
+	}
+	return 0
+}
+
+func (x *GatewayBeat) GetTokenHash() []byte {
+	if x != nil {
+		return x.TokenHash
+	}
+	return nil
+}
+
+func (x *GatewayBeat) GetTokenTrouble() string {
+	if x != nil {
+		return x.TokenTrouble
+	}
+	return ""
+}
+
 var File_config_v1_gateways_proto protoreflect.FileDescriptor
 
 const file_config_v1_gateways_proto_rawDesc = "" +
 	"\n" +
-	"\x18config/v1/gateways.proto\x12\x13gatehouse.config.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n" +
+	"\x18config/v1/gateways.proto\x12\x13gatehouse.config.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x03\n" +
 	"\vGatewayBeat\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
@@ -176,7 +202,11 @@ const file_config_v1_gateways_proto_rawDesc = "" +
 	"\x02at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1f\n" +
 	"\vsigning_off\x18\v \x01(\bR\n" +
-	"signingOffB?Z=github.com/gatehouse-suite/gatehouse/proto/config/v1;configv1b\x06proto3"
+	"signingOff\x12%\n" +
+	"\x0etoken_sequence\x18\f \x01(\x04R\rtokenSequence\x12\x1d\n" +
+	"\n" +
+	"token_hash\x18\r \x01(\fR\ttokenHash\x12#\n" +
+	"\rtoken_trouble\x18\x0e \x01(\tR\ftokenTroubleB?Z=github.com/gatehouse-suite/gatehouse/proto/config/v1;configv1b\x06proto3"
 
 var (
 	file_config_v1_gateways_proto_rawDescOnce sync.Once

@@ -39,7 +39,7 @@ sites:
 	})
 	want := []string{
 		"sites[0].groups.token_creators",
-		"sites[0].rate_limit.enabled", "sites[0].stale.strict", "sites[0].tokens.max_lifetime", "sites[0].tokens.max_per_user",
+		"sites[0].rate_limit.enabled", "sites[0].stale.strict",
 	}
 	if diff := cmp.Diff(want, paths(warnings)); diff != "" {
 		t.Error(diff)

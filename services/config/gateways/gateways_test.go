@@ -22,8 +22,8 @@ func state(seq uint64) eventlog.State {
 	return eventlog.State{Seq: seq, Hash: eventlog.Hash{byte(seq)}}
 }
 
-// at is a log of five commits.
-func at(seq uint64) (eventlog.State, bool) {
+// at is a log of five commits; that of tokens is like it.
+func at(_ Log, seq uint64) (eventlog.State, bool) {
 	switch {
 	case seq == 0:
 		return eventlog.State{}, true
@@ -63,7 +63,7 @@ func ids(list []Gateway) []string {
 
 func (t *Tracker) want(tb testing.TB, what string, now time.Time, wanted ...string) {
 	tb.Helper()
-	if diff := cmp.Diff(append([]string{}, wanted...), ids(t.List(now, state(5)))); diff != "" {
+	if diff := cmp.Diff(append([]string{}, wanted...), ids(t.List(now, state(5), eventlog.State{}))); diff != "" {
 		tb.Errorf("%s: %s", what, diff)
 	}
 }
@@ -76,7 +76,7 @@ func TestTheListOverTime(t *testing.T) {
 	k.hear(beat("b", "1", 4, now), now)
 	k.want(t, "both live", now.Add(time.Second), "a live applied", "b live")
 	k.want(t, "silent", now.Add(3*time.Second), "a applied", "b")
-	if diff := cmp.Diff([]string{"b"}, k.Pending(state(5))); diff != "" {
+	if diff := cmp.Diff([]string{"b"}, k.Pending(Config, state(5))); diff != "" {
 		t.Error("a silent one is pending too: ", diff)
 	}
 	k.take(map[string]listed{"b": {beat: beat("b", "1", 4, now), revision: 7, written: now}}, now.Add(10*time.Second))
@@ -127,17 +127,17 @@ func TestAppliedIsByHistory(t *testing.T) {
 	for _, b := range []*configv1.GatewayBeat{forked, troubled, empty, beat("ahead", "1", 6, now), beat("behind", "1", 4, now), beat("good", "1", 5, now)} {
 		k.hear(b, now)
 	}
-	if diff := cmp.Diff([]string{"ahead", "behind", "empty", "forked", "troubled"}, k.Pending(state(5))); diff != "" {
+	if diff := cmp.Diff([]string{"ahead", "behind", "empty", "forked", "troubled"}, k.Pending(Config, state(5))); diff != "" {
 		t.Error("of 5: ", diff)
 	}
-	if diff := cmp.Diff([]string{"ahead", "forked", "troubled"}, k.Pending(eventlog.State{})); diff != "" {
+	if diff := cmp.Diff([]string{"ahead", "forked", "troubled"}, k.Pending(Config, eventlog.State{})); diff != "" {
 		t.Error("of the empty log: ", diff)
 	}
 	want := []Stranger{{ID: "ahead", State: state(6)}, {ID: "forked", State: eventlog.State{Seq: 5, Hash: eventlog.Hash{77}}}}
-	if diff := cmp.Diff(want, k.Strangers()); diff != "" {
+	if diff := cmp.Diff(want, k.Strangers(Config)); diff != "" {
 		t.Error(diff)
 	}
-	for _, g := range k.List(now, state(5)) {
+	for _, g := range k.List(now, state(5), eventlog.State{}) {
 		if g.Known == (g.ID == "ahead" || g.ID == "forked") {
 			t.Errorf("%s is known: %t", g.ID, g.Known)
 		}
@@ -182,7 +182,7 @@ func TestARevisionIsAsOldAsItWasWritten(t *testing.T) {
 	died, later := now.Add(time.Minute), now.Add(time.Hour)
 	k.take(map[string]listed{"a": {beat: beat("a", "1", 5, died), revision: 2, written: died}}, later)
 	k.want(t, "silent since it was written", later, "a applied")
-	if seen := k.List(later, state(5))[0].LastSeen; !seen.Equal(died) {
+	if seen := k.List(later, state(5), eventlog.State{})[0].LastSeen; !seen.Equal(died) {
 		t.Errorf("last seen %s, written %s", seen, died)
 	}
 	again := later.Add(time.Second)
@@ -226,11 +226,11 @@ func TestWaitIsForWhoLives(t *testing.T) {
 			<-time.After(time.Second)
 			k.hear(beat("quick", "1", 5, time.Now()), time.Now())
 		}()
-		k.Wait(ctx, state(5))
+		k.Wait(ctx, Config, state(5))
 		if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("returned after %s", took)
 		}
-		if diff := cmp.Diff([]string{"dying"}, k.Pending(state(5))); diff != "" {
+		if diff := cmp.Diff([]string{"dying"}, k.Pending(Config, state(5))); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -288,6 +288,6 @@ func TestOverNATS(t *testing.T) {
 func (t *Tracker) until(tb testing.TB, what string, wanted ...string) {
 	tb.Helper()
 	testkit.Until(tb, what, func() bool {
-		return cmp.Equal(ids(t.List(time.Now().Add(2*time.Hour), state(5))), wanted)
+		return cmp.Equal(ids(t.List(time.Now().Add(2*time.Hour), state(5), eventlog.State{})), wanted)
 	})
 }

@@ -23,8 +23,29 @@ type Options struct {
 	// ListedFor gives how long a silent gateway stays on the list that has no entry in the bucket, because it could
 	// not write one or the bucket was lost; nil: while it lives.
 	ListedFor func() time.Duration
-	// At gives the state the log had at a sequence, and false when it was not read so far. It must be set.
-	At func(sequence uint64) (eventlog.State, bool)
+	// At gives the state a log had at a sequence, and false when it was not read so far. It must be set.
+	At func(of Log, sequence uint64) (eventlog.State, bool)
+}
+
+// Log is one of the logs gateways decide under.
+type Log uint8
+
+// The logs.
+const (
+	Config Log = iota
+	Tokens
+)
+
+// stateOf gives what a gateway has of a log, and what is wrong with that.
+func (l Log) stateOf(beat *configv1.GatewayBeat) (s eventlog.State, trouble string) {
+	if l == Tokens {
+		s.Seq = beat.GetTokenSequence()
+		copy(s.Hash[:], beat.GetTokenHash())
+		return s, beat.GetTokenTrouble()
+	}
+	s.Seq = beat.GetSequence()
+	copy(s.Hash[:], beat.GetHash())
+	return s, beat.GetTrouble()
 }
 
 // Tracker keeps the list. It is safe for concurrent use.
@@ -69,6 +90,7 @@ type Gateway struct {
 	Config    State      `json:"config"`
 	Applied   bool       `json:"applied"` // it decides under the current configuration, or a later one of this log
 	Known     bool       `json:"known"`   // what it decides under is in this log
+	Tokens    Tokened    `json:"tokens"`
 	Live      bool       `json:"live"`
 	BlockedAt uint64     `json:"blocked_at"` // sequence of the commit it cannot apply; 0: none
 	Trouble   string     `json:"trouble"`
@@ -83,18 +105,32 @@ type State struct {
 	Hash    string `json:"hash"`
 }
 
-// List gives every gateway, by id. current is the configuration they should have.
-func (t *Tracker) List(now time.Time, current eventlog.State) []Gateway {
+// Tokened is the state of the token log that a gateway checks API tokens by.
+type Tokened struct {
+	State
+	Applied bool   `json:"applied"`
+	Known   bool   `json:"known"`
+	Trouble string `json:"trouble,omitempty"`
+}
+
+func shown(s eventlog.State) State { return State{Version: s.Seq, Hash: s.Hash.String()} }
+
+// List gives every gateway, by id. config and tokens are what they should have.
+func (t *Tracker) List(now time.Time, config, tokens eventlog.State) []Gateway {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := make([]Gateway, 0, len(t.entries))
 	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
 		e := t.entries[id]
+		has, trouble := Config.stateOf(e.beat)
+		hasTokens, tokenTrouble := Tokens.stateOf(e.beat)
 		g := Gateway{
 			ID: id, Instance: e.beat.GetInstance(), Version: e.beat.GetVersion(),
-			Config:  State{Version: e.beat.GetSequence(), Hash: hashOf(e.beat).String()},
-			Applied: t.applied(e.beat, current), Known: t.known(e.beat), Live: t.live(e, now), BlockedAt: e.beat.GetBlockedAt(),
-			Trouble: e.beat.GetTrouble(), FactLevel: levelOf(e.beat), LastSeen: e.heard.UTC(),
+			Config: shown(has), Applied: t.applied(Config, e.beat, config), Known: t.known(Config, e.beat),
+			Tokens: Tokened{
+				State: shown(hasTokens), Applied: t.applied(Tokens, e.beat, tokens), Known: t.known(Tokens, e.beat), Trouble: tokenTrouble,
+			},
+			Live: t.live(e, now), BlockedAt: e.beat.GetBlockedAt(), Trouble: trouble, FactLevel: levelOf(e.beat), LastSeen: e.heard.UTC(),
 		}
 		if e.beat.GetStartedAt() != nil {
 			at := e.beat.GetStartedAt().AsTime()
@@ -105,21 +141,21 @@ func (t *Tracker) List(now time.Time, current eventlog.State) []Gateway {
 	return out
 }
 
-// Pending gives the gateways on the list, live or silent, that do not decide under a configuration yet.
-func (t *Tracker) Pending(wanted eventlog.State) []string {
+// Pending gives the gateways on the list, live or silent, that do not decide under a state of a log yet.
+func (t *Tracker) Pending(of Log, wanted eventlog.State) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := []string{}
 	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
-		if !t.applied(t.entries[id].beat, wanted) {
+		if !t.applied(of, t.entries[id].beat, wanted) {
 			out = append(out, id)
 		}
 	}
 	return out
 }
 
-// Wait returns when every live gateway decides under a configuration, or ctx ends.
-func (t *Tracker) Wait(ctx context.Context, wanted eventlog.State) {
+// Wait returns when every live gateway decides under a state of a log, or ctx ends.
+func (t *Tracker) Wait(ctx context.Context, of Log, wanted eventlog.State) {
 	tick := time.NewTicker(t.opts.LiveWithin / 10) // who falls silent is no longer waited for
 	defer tick.Stop()
 	for {
@@ -127,7 +163,7 @@ func (t *Tracker) Wait(ctx context.Context, wanted eventlog.State) {
 		changed, done := t.changed, t.loaded
 		now := time.Now()
 		for _, e := range t.entries {
-			done = done && (t.applied(e.beat, wanted) || !t.live(e, now))
+			done = done && (t.applied(of, e.beat, wanted) || !t.live(e, now))
 		}
 		t.mu.Unlock()
 		if done {
@@ -182,38 +218,35 @@ func (t *Tracker) live(e *entry, now time.Time) bool { return now.Sub(e.heard) <
 // levelOf gives the highest fact level a gateway folds; one that says none is of the first day.
 func levelOf(beat *configv1.GatewayBeat) uint32 { return max(beat.GetFactLevel(), 1) }
 
-func hashOf(beat *configv1.GatewayBeat) eventlog.Hash {
-	var h eventlog.Hash
-	copy(h[:], beat.GetHash())
-	return h
+// known tells whether what a gateway has of a log is in our log.
+func (t *Tracker) known(of Log, beat *configv1.GatewayBeat) bool {
+	has, _ := of.stateOf(beat)
+	at, read := t.opts.At(of, has.Seq)
+	return read && at == has
 }
 
-// known tells whether a gateway decides under a configuration that is in our log.
-func (t *Tracker) known(beat *configv1.GatewayBeat) bool {
-	at, read := t.opts.At(beat.GetSequence())
-	return read && at.Hash == hashOf(beat)
-}
-
-// applied tells whether a gateway decides under a configuration, or under a later one that follows it. A sequence
+// applied tells whether a gateway decides under a state of a log, or under a later one that follows it. A sequence
 // alone proves nothing: a log that was lost counts from 1 again. A gateway in trouble is not relied on.
-func (t *Tracker) applied(beat *configv1.GatewayBeat, wanted eventlog.State) bool {
-	return beat.GetTrouble() == "" && beat.GetSequence() >= wanted.Seq && t.known(beat)
+func (t *Tracker) applied(of Log, beat *configv1.GatewayBeat, wanted eventlog.State) bool {
+	has, trouble := of.stateOf(beat)
+	return trouble == "" && has.Seq >= wanted.Seq && t.known(of, beat)
 }
 
-// Stranger is a gateway that decides under a configuration that is not in our log, as far as the log was read.
+// Stranger is a gateway that decides under a state that is not in our log, as far as the log was read.
 type Stranger struct {
 	ID    string
 	State eventlog.State
 }
 
-// Strangers gives the gateways on the list, live or silent, whose configuration is not in our log.
-func (t *Tracker) Strangers() []Stranger {
+// Strangers gives the gateways on the list, live or silent, whose state of a log is not in ours.
+func (t *Tracker) Strangers(of Log) []Stranger {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []Stranger
 	for _, id := range slices.Sorted(maps.Keys(t.entries)) {
-		if beat := t.entries[id].beat; !t.known(beat) {
-			out = append(out, Stranger{ID: id, State: eventlog.State{Seq: beat.GetSequence(), Hash: hashOf(beat)}})
+		if beat := t.entries[id].beat; !t.known(of, beat) {
+			has, _ := of.stateOf(beat)
+			out = append(out, Stranger{ID: id, State: has})
 		}
 	}
 	return out
