@@ -21,7 +21,7 @@ import (
 )
 
 // headerTokens carries the sequence of the token log an answer is about.
-const headerTokens = "X-Gatehouse-Token-Version"
+const headerTokens = "X-Gatehouse-Token-Version" //nolint:gosec // a name
 
 // newDesk gives the desk that decides on API tokens.
 func newDesk(host *service.Host, s Settings, js jetstream.JetStream, allowed func(context.Context) error) *tokens.Desk {
@@ -151,7 +151,7 @@ func (a *api) getTokens(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	f := tokens.Filter{Site: values.Get("site"), Owner: values.Get("owner"), Standing: tokenlog.Standing(values.Get("standing")), Limit: int(limit)}
+	f := tokens.Filter{Site: values.Get("site"), Owner: values.Get("owner"), Standing: tokenlog.Standing(values.Get("standing")), Limit: int(limit)} //nolint:gosec // up to maxPage
 	switch f.Standing {
 	case "", tokenlog.Good, tokenlog.Expired, tokenlog.Revoked:
 	default:

@@ -87,13 +87,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	fleet := upstream.NewFleet(background, s.Upstream)
 	opener := secret.NewOpener(js, home.identity, settings.SecretEnv(s.LookupEnv), s.SecretsDir)
 	keeper := &keeper{gw: g, home: home, opener: opener, fleet: fleet, planner: &planner{fleet: fleet, opener: opener, counts: g.counts, opened: map[string]string{}}}
-	start := keeper.begin(ctx, home.load(host.Log, opener))
-	g.follower = configlog.NewFollower(host.Log, eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Check}), configlog.Options{
-		Start: start, OnSnapshot: keeper.take, Repair: configlog.RepairFrom(nc),
-	})
-	g.tokens = tokenlog.NewFollower(host.Log, eventlog.New(js, topology.TokenLog(), eventlog.Options{Check: s.Check}), tokenlog.Options{
-		OnPublish: func() { g.tokensHeardAt.CompareAndSwap(0, time.Now().UnixNano()) },
-	})
+	g.followers(nc, js, s, keeper, keeper.begin(ctx, home.load(host.Log, opener)))
 	host.Health.Set(g.health)
 	if g.certificate, err = certificate(s); err != nil {
 		endBackground()
@@ -122,6 +116,17 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	work.Wait()
 	fleet.Wait()
 	return err
+}
+
+// followers gives the gateway the logs it decides under, to be followed from what was kept over a restart.
+func (g *gateway) followers(nc *nats.Conn, js jetstream.JetStream, s Settings, k *keeper, start *configlog.Snapshot) {
+	every := eventlog.Options{Check: s.Check}
+	g.follower = configlog.NewFollower(g.log, eventlog.New(js, topology.ConfigLog(), every), configlog.Options{
+		Start: start, OnSnapshot: k.take, Repair: configlog.RepairFrom(nc),
+	})
+	g.tokens = tokenlog.NewFollower(g.log, eventlog.New(js, topology.TokenLog(), every), tokenlog.Options{
+		OnPublish: func() { g.tokensHeardAt.CompareAndSwap(0, time.Now().UnixNano()) },
+	})
 }
 
 // serve takes calls until ctx ends, and returns when the last of them has: those that run, tunnels too, have the grace to
