@@ -94,6 +94,9 @@ func (c *call) record() *auditv1.Record {
 	r.RequestId, r.Node, r.TraceId = c.id, c.node, c.traceID
 	r.Credential, r.Provider, r.ClientId = string(cmp.Or(c.cred.kind, kindNone)), c.provider, c.clientID
 	r.CredentialFingerprint, r.User = c.fingerprint, c.user
+	if c.cred.kind == kindToken {
+		r.TokenId = c.fingerprint
+	}
 	r.Decision, r.Reason, r.Detail, r.Outcome = c.decision(), string(c.answer.reason), c.answer.detail, c.outcome
 	r.Observed, r.Groups = string(c.observed), c.groups
 	r.Method, r.Path, r.Query, r.Access = c.r.Method, c.target.Path, redactQuery(c.target.Query), c.access()

@@ -124,7 +124,7 @@ func TestAPITokens(t *testing.T) {
 		if r.GetReason() == inactive && r.GetDetail() != "" {
 			details = append(details, r.GetDetail())
 		}
-		if r.GetUser() == "alice" && (r.GetCredentialFingerprint() != tokenlog.IDOf(opaque.Hash(alices)).String() || r.GetDecision() != "allow") {
+		if r.GetUser() == "alice" && (r.GetCredentialFingerprint() != tokenlog.IDOf(opaque.Hash(alices)).String() || r.GetTokenId() != r.GetCredentialFingerprint() || r.GetDecision() != "allow") {
 			t.Errorf("%v", r)
 		}
 		if r.GetPath() == "/browse/A-1" {
