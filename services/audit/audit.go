@@ -22,7 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/logcopy"
 	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
 	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
@@ -53,13 +53,19 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	if err != nil {
 		return err
 	}
-	events := eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt})
+	every := eventlog.Options{Check: s.Intervals.Log, Attempt: s.Intervals.Attempt}
+	events := eventlog.New(js, topology.ConfigLog(), every)
 	follower := configlog.NewFollower(host.Log, events, configlog.Options{Repair: configlog.RepairFrom(nc)})
-	configCopy := configcopy.New(configcopy.Options{
-		Log: host.Log, JetStream: js, Pool: db.writing, Events: events, Repair: configlog.RepairFrom(nc),
+	copying := logcopy.Options{
+		Log: host.Log, JetStream: js, Pool: db.writing, Of: logcopy.Config(), Events: events, Repair: configlog.RepairFrom(nc),
 		Attempt: s.Intervals.Attempt, Transaction: s.Intervals.Transaction, Retry: s.Intervals.Retry, Resend: s.Intervals.Resend,
-	})
-	status := &status{role: roleStarting, copied: func() configcopy.Status { return configCopy.Status(sequence(follower.Snapshot())) }}
+	}
+	configCopy := logcopy.New(copying)
+	copying.Of, copying.Events, copying.Repair = logcopy.Tokens(), eventlog.New(js, topology.TokenLog(), every), nil
+	tokenCopy := logcopy.New(copying)
+	status := &status{role: roleStarting, copied: func() (config, tokens logcopy.Status) {
+		return configCopy.Status(sequence(follower.Snapshot())), tokenCopy.Status(0)
+	}}
 	trail := audittrail.NewRecorder(js, host.Log, audittrail.FromAudit)
 	keeper := retention.New(retention.Settings{
 		Log: host.Log, Metrics: host.Metrics, Pool: db.removing, Trail: trail, Active: status.active, Poll: s.Intervals.Retention,
@@ -70,7 +76,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 	host.Health.Set(func() service.Check { return status.check(func() any { return follower.Status() }) })
 	in := &ingest{
 		log: host.Log, js: js, pool: db.writing, databaseURL: s.DatabaseURL, every: s.Intervals,
-		partitionRows: s.PartitionRows, status: status, meters: meters, configCopy: configCopy,
+		partitionRows: s.PartitionRows, status: status, meters: meters, copies: []*logcopy.Copy{configCopy, tokenCopy},
 	}
 	reader := reading.New(reading.Settings{
 		Log: host.Log, Metrics: host.Metrics, Pool: db.reading, Trail: trail, Searches: s.Searches, Exports: s.Exports,
@@ -95,7 +101,7 @@ func Run(ctx context.Context, host *service.Host, s Settings) error {
 
 // database is the connections to Postgres, apart for each of what is done there, so that none waits for another.
 type database struct {
-	writing  *pgxpool.Pool // the active consumer, what indexes, and the second copy
+	writing  *pgxpool.Pool // the active consumer, what indexes, and the second copies
 	reading  *pgxpool.Pool // searches and exports
 	removing *pgxpool.Pool // retention
 }
@@ -109,7 +115,7 @@ func openDatabase(ctx context.Context, s Settings) (db database, err error) {
 		pool  **pgxpool.Pool
 		name  string
 		conns int32
-	}{{&db.writing, "gatehouse-audit", 3}, {&db.reading, "gatehouse-audit-search", s.Searches + s.Exports}, {&db.removing, "gatehouse-audit-retention", 4}} {
+	}{{&db.writing, "gatehouse-audit", 4}, {&db.reading, "gatehouse-audit-search", s.Searches + s.Exports}, {&db.removing, "gatehouse-audit-retention", 4}} {
 		*p.pool, err = postgres.Open(ctx, postgres.Settings{URL: s.DatabaseURL, Application: p.name, MaxConns: p.conns})
 		if err != nil {
 			db.close()

@@ -24,7 +24,7 @@
 // Texts are stored as they came but for U+0000 (stored as ␀), bytes that are no UTF-8 (each stored as U+FFFD) and what
 // is longer than its limit (see audittrail.Clean; it ends with …). Times are kept to the microsecond.
 //
-// The active consumer keeps the second copy of the configuration too: see package configcopy. What is older, or more,
+// The active consumer keeps the second copy of the configuration too: see package logcopy. What is older, or more,
 // than the configuration allows is removed by package retention; the last section of its doc.go says what happens when
 // something is gone meanwhile.
 //

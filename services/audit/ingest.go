@@ -9,20 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/logcopy"
 )
 
 // ingest moves the stream AUDIT into the database for as long as the process lives.
 type ingest struct {
 	log           *slog.Logger
 	js            jetstream.JetStream
-	pool          *pgxpool.Pool // of three connections: the active consumer's, the one that indexes, and the copy's
+	pool          *pgxpool.Pool // of four connections: the active consumer's, the one that indexes, and the copies'
 	databaseURL   string
 	every         Intervals
 	partitionRows int64
 	status        *status
 	meters        *meters
-	configCopy    *configcopy.Copy
+	copies        []*logcopy.Copy
 }
 
 // run consumes until ctx ends, and then what the stream still holds, for a while. Whatever goes wrong is tried

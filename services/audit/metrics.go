@@ -32,6 +32,8 @@ func newMeters(registry prometheus.Registerer, s *status) *meters {
 		gauge("config_copy_lag", "Commits of the configuration that are not in the second copy.", func(d detail) float64 { return float64(d.ConfigCopy.Lag) }),
 		gauge("config_copy_ok", "1 when the second copy of the configuration is made without trouble.",
 			func(d detail) float64 { return truth(d.ConfigCopy.Trouble == "") }),
+		gauge("token_copy_ok", "1 when the second copy of the log of API tokens is made without trouble.",
+			func(d detail) float64 { return truth(d.TokenCopy.Trouble == "") }),
 		gauge("open_holes", "Ranges of records that are missing and may still come.", func(d detail) float64 { return float64(d.OpenHoles) }),
 		gauge("lost_holes", "Ranges of records that their gateway no longer has.", func(d detail) float64 { return float64(d.LostHoles) }),
 		gauge("active", "1 when this instance reads the stream.", func(d detail) float64 { return truth(d.Role == roleActive) }),

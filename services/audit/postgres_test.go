@@ -150,7 +150,7 @@ func TestMigratedFromEachVersion(t *testing.T) {
 			if found := in.search(t, "user=old7"); len(found.Events) != 1 || found.Events[0].N != 7 {
 				t.Errorf("found %v", ids(found))
 			}
-			if n := row[int](t, w.url, `SELECT sum(calls) FROM audit.stat`); n != 60 && last != all[len(all)-1] {
+			if n := row[int](t, w.url, `SELECT sum(calls) FROM audit.stat`); n != 60 && i < slices.IndexFunc(all, func(f string) bool { return strings.Contains(f, "0011") }) { // else they count themselves
 				t.Errorf("%d calls are counted", n)
 			}
 			if n := row[int](t, w.url, `SELECT count(*) FROM audit.hole`); n != 0 {

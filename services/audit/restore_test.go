@@ -71,10 +71,20 @@ func (w *world) startConfig(t testing.TB, keys ...string) *admin {
 	return a
 }
 
-// ask makes a request of the document.
+// ask makes a request of the document, tokens one of the API tokens.
 func (a *admin) ask(t testing.TB, method, body string) (status int, etag, answer string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, a.base, strings.NewReader(body))
+	return a.of(t, method, a.base, body)
+}
+
+func (a *admin) tokens(t testing.TB, method, body string) (status int, etag, answer string) {
+	t.Helper()
+	return a.of(t, method, strings.TrimSuffix(a.base, "config")+"tokens", body)
+}
+
+func (a *admin) of(t testing.TB, method, url, body string) (status int, etag, answer string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +154,15 @@ func TestRestoreFromPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"one", "two"} {
+		if status, _, answer := admin.tokens(t, http.MethodPost, `{"name":"`+name+`","owner":"svc-api","site":"jira"}`); status != http.StatusCreated {
+			t.Fatal(status, answer)
+		}
+	}
+	_, _, tokens := admin.tokens(t, http.MethodGet, "")
 	old.awaitCopied(t, at)
 	old.awaitCommits(t, 3)
+	await(t, "the tokens are copied", func() bool { return row[int](t, old.url, `SELECT count(*) FROM audit.token_restore`) == 2 })
 	in.stop()
 	admin.stop()
 	old.nats.Stop() // and never comes back
@@ -163,6 +180,7 @@ func TestRestoreFromPostgres(t *testing.T) {
 	if _, tag, got := admin.ask(t, http.MethodGet, ""); tag != etag || got != want {
 		t.Errorf("config gives %s %s\nnot %s %s", tag, got, etag, want)
 	}
+	await(t, "the tokens are there", func() bool { _, _, again := admin.tokens(t, http.MethodGet, ""); return again == tokens })
 	await(t, "the gateway has heard the log", func() bool { s := gateway.Status(); return !s.HeardAt.IsZero() && s.Trouble == "" })
 	w.wantOpen(t, admin.keys, before)
 	next := admin.put(t, document(40, "second secret", "second-token"))

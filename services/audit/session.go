@@ -118,7 +118,9 @@ func (s *session) consume(ctx context.Context, draining <-chan struct{}) error {
 	}()
 	var side sync.WaitGroup
 	side.Go(func() { s.seal(ctx) })
-	side.Go(func() { s.configCopy.Run(ctx) })
+	for _, c := range s.copies {
+		side.Go(func() { c.Run(ctx) })
+	}
 	err := s.work(ctx, read)
 	cancel()
 	for range read { // until the reader has ended

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/service"
 
-	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/logcopy"
 	"github.com/gatehouse-suite/gatehouse/services/audit/retention"
 )
 
@@ -21,8 +21,8 @@ type status struct {
 	last      uint64 // of the stream
 	committed time.Time
 	tally
-	copied func() configcopy.Status // how the second copy of the configuration fares
-	kept   func() retention.View    // how retention fares
+	copied func() (config, tokens logcopy.Status) // how the second copies of the logs fare
+	kept   func() retention.View                  // how retention fares
 }
 
 // tally counts what is not as it should be.
@@ -42,18 +42,19 @@ const (
 
 // detail is what /readyz shows.
 type detail struct {
-	Role           string            `json:"role"`
-	Database       string            `json:"database,omitempty"`
-	Stream         string            `json:"stream,omitempty"`
-	Lag            uint64            `json:"lag"` // messages
-	LastCommit     *time.Time        `json:"last_commit,omitempty"`
-	OpenHoles      int64             `json:"open_holes"`
-	LostHoles      int64             `json:"lost_holes"`
-	RejectedEver   int64             `json:"rejected"`
-	Conflicts      int64             `json:"conflicts"`
-	ConfigFollowed any               `json:"config_log,omitempty"`
-	ConfigCopy     configcopy.Status `json:"config_copy"`
-	Retention      retention.View    `json:"retention"`
+	Role           string         `json:"role"`
+	Database       string         `json:"database,omitempty"`
+	Stream         string         `json:"stream,omitempty"`
+	Lag            uint64         `json:"lag"` // messages
+	LastCommit     *time.Time     `json:"last_commit,omitempty"`
+	OpenHoles      int64          `json:"open_holes"`
+	LostHoles      int64          `json:"lost_holes"`
+	RejectedEver   int64          `json:"rejected"`
+	Conflicts      int64          `json:"conflicts"`
+	ConfigFollowed any            `json:"config_log,omitempty"`
+	ConfigCopy     logcopy.Status `json:"config_copy"`
+	TokenCopy      logcopy.Status `json:"token_copy"`
+	Retention      retention.View `json:"retention"`
 }
 
 func (s *status) databaseAway(err error) error {
@@ -130,7 +131,7 @@ func (s *status) view() detail {
 		d.Lag = s.last - s.cursor
 	}
 	if s.role != roleStandby {
-		d.ConfigCopy = s.copied()
+		d.ConfigCopy, d.TokenCopy = s.copied()
 	}
 	d.Retention = s.kept()
 	if !s.committed.IsZero() {

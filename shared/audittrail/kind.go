@@ -12,6 +12,8 @@ const (
 	SpoolShipped = "gateway.spool_shipped"
 	// ConfigCommitted is a commit of the configuration log; change lists its facts.
 	ConfigCommitted = "config.committed"
+	// TokenCommitted is a commit of the log of API tokens: issued and revoked ones; change lists its facts.
+	TokenCommitted = "token.committed" //nolint:gosec // a kind, no credential
 	// AdminSignedIn is an admin's token that was taken, AdminRefused one that was not, or not for what was asked.
 	AdminSignedIn = "admin.signed_in"
 	AdminRefused  = "admin.refused"
@@ -29,6 +31,8 @@ const (
 const (
 	// FromLog are commits of the configuration log: the epoch is when the log was made, the number the commit's.
 	FromLog = topology.AuditFromLog
+	// FromTokenLog are commits of the log of API tokens, likewise.
+	FromTokenLog = topology.AuditFromTokenLog
 	// FromConfig and FromAudit are the services of that name: an epoch a process.
 	FromConfig = topology.AuditFromConfig
 	FromAudit  = topology.AuditFromAudit

@@ -38,7 +38,7 @@ func GatewayID(s Service) (id string, ok bool) {
 
 // Reserved tells whether a name stands in the audit trail where a gateway's id does, so that no gateway may have it.
 func Reserved(name string) bool {
-	return name == AuditFromLog || name == AuditFromConfig || name == AuditFromAudit
+	return name == AuditFromLog || name == AuditFromTokenLog || name == AuditFromConfig || name == AuditFromAudit
 }
 
 // Users gives those of some users that have rights, in an order that stays.
@@ -95,8 +95,8 @@ func RightsOf(s Service) Rights {
 		r.Subscribe = append(r.Subscribe, Reserve)
 		r = answers(r)
 	case Audit:
-		r = readsConfig(r)
-		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit, AuditIn(AuditFromAudit), AuditIn(AuditFromLog))
+		r = readsTokens(readsConfig(r))
+		r.Publish = append(r.Publish, AuditCommitted+".*", "$JS.API.STREAM.PURGE."+StreamAudit, AuditIn(AuditFromAudit), AuditIn(AuditFromLog), AuditIn(AuditFromTokenLog))
 		r.Publish = append(r.Publish, readStream(StreamAudit)...)
 		r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...) // to copy them: it has no key that opens one
 	case Operator:

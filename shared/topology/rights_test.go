@@ -513,7 +513,7 @@ func TestAServerReadsTheConfAsTheEmbeddedOneIsTold(t *testing.T) {
 
 func TestNoGatewayIsCalledAsSomethingElseInTheTrail(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{topology.AuditFromLog, topology.AuditFromConfig, topology.AuditFromAudit} {
+	for _, name := range []string{topology.AuditFromLog, topology.AuditFromTokenLog, topology.AuditFromConfig, topology.AuditFromAudit} {
 		if id, ok := topology.GatewayID(topology.GatewayUser(name)); ok {
 			t.Errorf("%s is a gateway's id", id)
 		}

@@ -59,9 +59,10 @@ func TokenLog() eventlog.Stream {
 
 // Names that stand in the audit trail where a gateway's id does, for what no gateway writes; see audittrail.FromLog.
 const (
-	AuditFromLog    = "config-log"
-	AuditFromConfig = "config"
-	AuditFromAudit  = "audit"
+	AuditFromLog      = "config-log"
+	AuditFromTokenLog = "token-log" //nolint:gosec // a name, no credential
+	AuditFromConfig   = "config"
+	AuditFromAudit    = "audit"
 )
 
 // AuditIn is the subject a gateway, or one of the names above, publishes its audit batches on.

@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
-	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +31,7 @@ func (o *outbox) load(ctx context.Context, c *Copy) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	o.sent, o.again = map[uint64]uint64{}, time.Now().Add(c.o.Resend)
-	if err := c.o.Pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.config_commit WHERE record IS NOT NULL)`).Scan(&o.pending); err != nil {
+	if err := c.o.Pool.QueryRow(ctx, c.o.Of.sql(`SELECT EXISTS (SELECT FROM {commit} WHERE record IS NOT NULL)`)).Scan(&o.pending); err != nil {
 		return fmt.Errorf("read the records of commits: %w", err)
 	}
 	return nil
@@ -67,13 +66,13 @@ func (o *outbox) forget(ctx context.Context, c *Copy) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	err := pgx.BeginFunc(ctx, c.o.Pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE audit.config_commit c SET record = NULL FROM audit.config_log l, audit.source s
+		if _, err := tx.Exec(ctx, c.o.Of.sql(`UPDATE {commit} c SET record = NULL FROM {log} l, audit.source s
 			WHERE c.record IS NOT NULL AND l.epoch = c.epoch AND s.gateway = $1 AND s.epoch = c.epoch AND c.seq - l.base <= s.last_n
-			AND NOT EXISTS (SELECT FROM audit.hole h WHERE h.gateway = $1 AND h.epoch = c.epoch AND c.seq - l.base BETWEEN h.first_n AND h.last_n)`,
-			audittrail.FromLog); err != nil {
+			AND NOT EXISTS (SELECT FROM audit.hole h WHERE h.gateway = $1 AND h.epoch = c.epoch AND c.seq - l.base BETWEEN h.first_n AND h.last_n)`),
+			c.o.Of.source); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM audit.config_commit WHERE record IS NOT NULL)`).Scan(&o.pending)
+		return tx.QueryRow(ctx, c.o.Of.sql(`SELECT EXISTS (SELECT FROM {commit} WHERE record IS NOT NULL)`)).Scan(&o.pending)
 	})
 	if err != nil {
 		return fmt.Errorf("look which commits the trail has: %w", err)
@@ -89,11 +88,11 @@ func (o *outbox) next(ctx context.Context, c *Copy) (*auditv1.Batch, error) {
 	for epoch, n := range o.sent {
 		epochs, sent = append(epochs, number(epoch)), append(sent, number(n))
 	}
-	rows, err := c.o.Pool.Query(ctx, `SELECT c.epoch, c.seq - l.base, coalesce(p.chain, l.genesis), c.chain, c.record
-		FROM audit.config_commit c JOIN audit.config_log l USING (epoch)
-		LEFT JOIN audit.config_commit p ON p.epoch = c.epoch AND p.seq = c.seq - 1
+	rows, err := c.o.Pool.Query(ctx, c.o.Of.sql(`SELECT c.epoch, c.seq - l.base, coalesce(p.chain, l.genesis), c.chain, c.record
+		FROM {commit} c JOIN {log} l USING (epoch)
+		LEFT JOIN {commit} p ON p.epoch = c.epoch AND p.seq = c.seq - 1
 		LEFT JOIN unnest($1::bigint[], $2::bigint[]) AS s (epoch, n) ON s.epoch = c.epoch
-		WHERE c.record IS NOT NULL AND c.seq - l.base > coalesce(s.n, 0) ORDER BY c.epoch, c.seq LIMIT $3`, epochs, sent, outboxRecords)
+		WHERE c.record IS NOT NULL AND c.seq - l.base > coalesce(s.n, 0) ORDER BY c.epoch, c.seq LIMIT $3`), epochs, sent, outboxRecords)
 	if err != nil {
 		return nil, fmt.Errorf("read the records of commits: %w", err)
 	}
@@ -106,7 +105,7 @@ func (o *outbox) next(ctx context.Context, c *Copy) (*auditv1.Batch, error) {
 			return nil // of another batch
 		}
 		if b == nil {
-			b = &auditv1.Batch{Gateway: audittrail.FromLog, Epoch: epoch, First: n, PrevHash: prev}
+			b = &auditv1.Batch{Gateway: c.o.Of.source, Epoch: epoch, First: n, PrevHash: prev}
 		}
 		r := &auditv1.Record{}
 		if err := proto.Unmarshal(encoded, r); err != nil {

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/gatehouse-suite/gatehouse/services/audit/configcopy"
+	"github.com/gatehouse-suite/gatehouse/services/audit/logcopy"
 )
 
 // writer appends to the configuration log, as config does.
@@ -370,9 +370,9 @@ func TestAuditStreamLost(t *testing.T) {
 	}
 	defer pool.Close()
 	js, every := w.nats.JetStream(t, topology.Audit), Settings{Intervals: short()}.withDefaults().Intervals
-	alone := configcopy.New(configcopy.Options{ // nobody reads what it sends
+	alone := logcopy.New(logcopy.Options{ // nobody reads what it sends
 		Log: testkit.Logger(t), JetStream: js, Pool: pool, Attempt: every.Attempt, Transaction: every.Transaction, Retry: every.Retry,
-		Resend: 100 * time.Millisecond, Events: eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: every.Log}),
+		Resend: 100 * time.Millisecond, Of: logcopy.Config(), Events: eventlog.New(js, topology.ConfigLog(), eventlog.Options{Check: every.Log}),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

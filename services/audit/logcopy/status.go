@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import "sync"
 
@@ -26,7 +26,7 @@ func (c *Copy) Status(known uint64) Status {
 	return now
 }
 
-// copied notes how far the configuration is copied; well: and that nothing about it waits.
+// copied notes how far the log is copied; well: and that nothing about it waits.
 func (s *status) copied(seq uint64, well bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *status) copied(seq uint64, well bool) {
 	}
 }
 
-// away notes why the configuration is not copied.
+// away notes why the log is not copied.
 func (s *status) away(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

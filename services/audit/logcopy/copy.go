@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/gatehouse-suite/gatehouse/shared/eventlog"
 	"github.com/gatehouse-suite/gatehouse/shared/retry"
-	"github.com/gatehouse-suite/gatehouse/shared/topology"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -19,9 +18,10 @@ type Options struct {
 	Log       *slog.Logger
 	JetStream jetstream.JetStream
 	Pool      *pgxpool.Pool
-	// Events is the configuration log.
+	// Of is what is copied, and Events reads it.
+	Of     Log
 	Events *eventlog.Log
-	// Repair gives commits behind a place that the log's stream no longer has.
+	// Repair gives commits behind a place that the log's stream no longer has; nil: nobody can.
 	Repair func(context.Context, eventlog.State) ([]eventlog.Commit, error)
 	// Attempt bounds a request to NATS, Transaction one in Postgres.
 	Attempt, Transaction time.Duration
@@ -31,7 +31,7 @@ type Options struct {
 	Resend time.Duration
 }
 
-// Copy follows the configuration log from where the second copy ends, stores every commit with the record it makes for
+// Copy follows a log from where the second copy ends, stores every commit with the record it makes for
 // the trail, and sends the records. Only the active consumer runs it.
 type Copy struct {
 	o      Options
@@ -53,7 +53,7 @@ const (
 func New(o Options) *Copy { return &Copy{o: o} }
 
 // errOtherHistory says that the log holds another history than the one that was copied last.
-var errOtherHistory = errors.New("the configuration log holds another history than its copy")
+var errOtherHistory = errors.New("the log holds another history than its copy")
 
 // Run keeps the copy until ctx ends. Whatever goes wrong is said and tried again: the log keeps everything.
 func (c *Copy) Run(ctx context.Context) {
@@ -69,7 +69,7 @@ func (c *Copy) Run(ctx context.Context) {
 		}
 		if err != nil {
 			c.status.away(err)
-			c.o.Log.LogAttrs(ctx, pause.Level(), "configuration is not copied", slog.Any("error", err))
+			c.o.Log.LogAttrs(ctx, pause.Level(), "a log is not copied", slog.String("log", c.o.Of.name), slog.Any("error", err))
 			pause.Wait(ctx)
 		}
 	}
@@ -105,7 +105,7 @@ func (c *Copy) follow(ctx context.Context) error {
 	if stored := c.store(ctx); stored != nil { // what came before the break
 		return stored
 	}
-	if broken.Kind == eventlog.Gap || broken.Kind == eventlog.Altered {
+	if c.o.Repair != nil && (broken.Kind == eventlog.Gap || broken.Kind == eventlog.Altered) {
 		return c.mend(ctx, broken)
 	}
 	return c.compare(ctx, broken)
@@ -124,7 +124,10 @@ func (c *Copy) take(ctx context.Context, commit eventlog.Commit) error {
 // settled stores what was collected, once all the log holds is, and does what else there is to do now and then.
 // Secrets come first: they were sealed before the commits that name them.
 func (c *Copy) settled(ctx context.Context) error {
-	secrets := c.bucket.copy(ctx, c)
+	var secrets error
+	if c.o.Of.secrets {
+		secrets = c.bucket.copy(ctx, c)
+	}
 	if err := c.store(ctx); err != nil {
 		return err
 	}
@@ -149,7 +152,7 @@ func (c *Copy) mend(ctx context.Context, broken *eventlog.BrokenError) error {
 	if err := c.store(ctx); err != nil {
 		return err
 	}
-	c.o.Log.LogAttrs(ctx, slog.LevelWarn, "configuration copied from what config has of it", slog.Uint64("to", c.past.at.Seq))
+	c.o.Log.LogAttrs(ctx, slog.LevelWarn, "log copied from what config has of it", slog.String("log", c.o.Of.name), slog.Uint64("to", c.past.at.Seq))
 	return c.outbox.send(ctx, c)
 }
 
@@ -178,7 +181,7 @@ func (c *Copy) compare(ctx context.Context, broken *eventlog.BrokenError) error 
 	})
 	switch {
 	case stranger != nil:
-		c.o.Log.LogAttrs(ctx, slog.LevelError, "the configuration log holds another history than its copy: that stays, and the new one is copied beside it",
+		c.o.Log.LogAttrs(ctx, slog.LevelError, "a log holds another history than its copy: that stays, and the new one is copied beside it", slog.String("log", c.o.Of.name),
 			slog.Uint64("common", at.Seq), slog.Uint64("copied", c.past.at.Seq))
 		return c.branch(ctx, at, known[at.Hash], *stranger)
 	case !errors.Is(err, errCompared):
@@ -196,9 +199,9 @@ var errCompared = errors.New("compared")
 func (c *Copy) created(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Attempt)
 	defer cancel()
-	s, err := c.o.JetStream.Stream(ctx, topology.StreamConfig)
+	s, err := c.o.JetStream.Stream(ctx, c.o.Of.Name)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("look at stream %s: %w", topology.StreamConfig, err)
+		return time.Time{}, fmt.Errorf("look at stream %s: %w", c.o.Of.Name, err)
 	}
 	return s.CachedInfo().Created, nil
 }

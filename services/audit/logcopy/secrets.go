@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import (
 	"context"

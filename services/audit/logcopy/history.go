@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// past is a history of the configuration log, as far as it was copied.
+// past is a history of a log, as far as it was copied.
 type past struct {
 	epoch uint64          // names it; 0: it begins with the next commit that is stored
 	base  eventlog.State  // what it shares with the one before
@@ -27,12 +27,12 @@ func (c *Copy) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
 	var p past
-	err := c.o.Pool.QueryRow(ctx, `SELECT epoch FROM audit.config_log ORDER BY since DESC, epoch DESC LIMIT 1`).Scan(&p.epoch)
+	err := c.o.Pool.QueryRow(ctx, c.o.Of.sql(`SELECT epoch FROM {log} ORDER BY since DESC, epoch DESC LIMIT 1`)).Scan(&p.epoch)
 	if err == nil {
-		p, err = readPast(ctx, c.o.Pool, p.epoch)
+		p, err = c.o.Of.readPast(ctx, c.o.Pool, p.epoch)
 	}
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("read the copy of the configuration: %w", err)
+		return fmt.Errorf("read the copy of "+c.o.Of.name+": %w", err)
 	}
 	c.past = p
 	c.status.copied(p.at.Seq, false)
@@ -45,11 +45,11 @@ type rower interface {
 }
 
 // readPast reads how far a history was copied; it has a commit at least.
-func readPast(ctx context.Context, db rower, epoch uint64) (past, error) {
+func (l *Log) readPast(ctx context.Context, db rower, epoch uint64) (past, error) {
 	p := past{epoch: epoch}
 	var hash, chain []byte
-	err := db.QueryRow(ctx, `SELECT l.base, c.seq, c.hash, c.chain FROM audit.config_log l JOIN audit.config_commit c USING (epoch)
-		WHERE l.epoch = $1 ORDER BY c.seq DESC LIMIT 1`, number(epoch)).Scan(&p.base.Seq, &p.at.Seq, &hash, &chain)
+	err := db.QueryRow(ctx, l.sql(`SELECT l.base, c.seq, c.hash, c.chain FROM {log} l JOIN {commit} c USING (epoch)
+		WHERE l.epoch = $1 ORDER BY c.seq DESC LIMIT 1`), number(epoch)).Scan(&p.base.Seq, &p.at.Seq, &hash, &chain)
 	copy(p.at.Hash[:], hash)
 	copy(p.chain[:], chain)
 	return p, err
@@ -59,7 +59,7 @@ func readPast(ctx context.Context, db rower, epoch uint64) (past, error) {
 func (c *Copy) known(ctx context.Context) (map[eventlog.Hash]uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	rows, err := c.o.Pool.Query(ctx, `SELECT hash, max(epoch) FROM audit.config_commit GROUP BY hash`)
+	rows, err := c.o.Pool.Query(ctx, c.o.Of.sql(`SELECT hash, max(epoch) FROM {commit} GROUP BY hash`))
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +84,14 @@ func (c *Copy) branch(ctx context.Context, at eventlog.State, from uint64, first
 func (c *Copy) resume(ctx context.Context, at eventlog.State, epoch uint64, broken error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Transaction)
 	defer cancel()
-	p, err := readPast(ctx, c.o.Pool, epoch)
+	p, err := c.o.Of.readPast(ctx, c.o.Pool, epoch)
 	if err != nil {
 		return err
 	}
 	if p.at != at {
-		return fmt.Errorf("the copy has more of the configuration log than the log: %w", broken)
+		return fmt.Errorf("the copy has more of the log of "+c.o.Of.name+" than the log: %w", broken)
 	}
-	if _, err := c.o.Pool.Exec(ctx, `UPDATE audit.config_log SET since = clock_timestamp() WHERE epoch = $1`, number(epoch)); err != nil {
+	if _, err := c.o.Pool.Exec(ctx, c.o.Of.sql(`UPDATE {log} SET since = clock_timestamp() WHERE epoch = $1`), number(epoch)); err != nil {
 		return err
 	}
 	return nil
@@ -114,19 +114,19 @@ func (c *Copy) store(ctx context.Context) error {
 	defer cancel()
 	next := c.past
 	err := pgx.BeginFunc(ctx, c.o.Pool, func(tx pgx.Tx) error {
-		if err := own(ctx, tx, &next, created); err != nil {
+		if err := c.o.Of.own(ctx, tx, &next, created); err != nil {
 			return err
 		}
 		var b pgx.Batch
 		for _, commit := range c.waiting {
-			if err := queueCommit(&b, &next, commit); err != nil {
+			if err := c.o.Of.queueCommit(&b, &next, commit); err != nil {
 				return err
 			}
 		}
 		return tx.SendBatch(ctx, &b).Close()
 	})
 	if err != nil {
-		return fmt.Errorf("copy the configuration behind %d: %w", c.past.at.Seq, err)
+		return fmt.Errorf("copy "+c.o.Of.name+" behind %d: %w", c.past.at.Seq, err)
 	}
 	c.past, c.waiting, c.bytes = next, nil, 0
 	c.outbox.pending = true
@@ -134,12 +134,9 @@ func (c *Copy) store(ctx context.Context) error {
 	return nil
 }
 
-// copyKey is the advisory lock of whoever writes to the copy: "gatecopy" in ASCII.
-const copyKey = 0x67617465636f7079
-
 // own makes sure that nobody else writes to the copy or has done so since it was read, and begins a history that is new.
-func own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
-	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(copyKey))
+func (l *Log) own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, l.lock)
 	if err != nil {
 		return err
 	}
@@ -147,9 +144,9 @@ func own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 		return err
 	}
 	if p.epoch == 0 {
-		return begin(ctx, tx, p, created)
+		return l.begin(ctx, tx, p, created)
 	}
-	there, err := readPast(ctx, tx, p.epoch)
+	there, err := l.readPast(ctx, tx, p.epoch)
 	if err == nil && there.at != p.at {
 		err = errFenced
 	}
@@ -157,7 +154,7 @@ func own(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 }
 
 // errFenced says that somebody else has written to the copy.
-var errFenced = errors.New("another instance has written to the copy of the configuration")
+var errFenced = errors.New("another instance has written to the copy")
 
 // waitForDisk has a transaction wait for the disk where the database was told not to.
 func waitForDisk(ctx context.Context, tx pgx.Tx) error {
@@ -166,12 +163,12 @@ func waitForDisk(ctx context.Context, tx pgx.Tx) error {
 }
 
 // begin makes a history, with the commits it shares with the one before.
-func begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
+func (l *Log) begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	var holds, newest int64
 	var chain []byte
-	err := tx.QueryRow(ctx, `SELECT (SELECT epoch FROM audit.config_log ORDER BY since DESC, epoch DESC LIMIT 1), l.epoch,
-			(SELECT chain FROM audit.config_commit c WHERE c.epoch = l.epoch ORDER BY seq DESC LIMIT 1)
-		FROM audit.config_log l ORDER BY l.epoch DESC LIMIT 1`).Scan(&holds, &newest, &chain)
+	err := tx.QueryRow(ctx, l.sql(`SELECT (SELECT epoch FROM {log} ORDER BY since DESC, epoch DESC LIMIT 1), l.epoch,
+			(SELECT chain FROM {commit} c WHERE c.epoch = l.epoch ORDER BY seq DESC LIMIT 1)
+		FROM {log} l ORDER BY l.epoch DESC LIMIT 1`)).Scan(&holds, &newest, &chain)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
@@ -182,20 +179,20 @@ func begin(ctx context.Context, tx pgx.Tx, p *past, created time.Time) error {
 	copy(before[:], chain)
 	epoch := max(created.UnixNano(), newest+1)
 	p.epoch = uint64(epoch)
-	p.chain = audittrail.Genesis(before, audittrail.FromLog, p.epoch)
-	if _, err := tx.Exec(ctx, `INSERT INTO audit.config_log (epoch, incarnation, base, genesis, since) VALUES ($1, $2, $3, $4, clock_timestamp())`,
+	p.chain = audittrail.Genesis(before, l.source, p.epoch)
+	if _, err := tx.Exec(ctx, l.sql(`INSERT INTO {log} (epoch, incarnation, base, genesis, since) VALUES ($1, $2, $3, $4, clock_timestamp())`),
 		epoch, created, number(p.base.Seq), p.chain[:]); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO audit.config_commit (epoch, seq, hash, prev_hash, at, who, why, request_id, data)
-		SELECT $1, seq, hash, prev_hash, at, who, why, request_id, data FROM audit.config_commit WHERE epoch = $2 AND seq <= $3`,
+	_, err = tx.Exec(ctx, l.sql(`INSERT INTO {commit} (epoch, seq, hash, prev_hash, at, who, why, request_id, data)
+		SELECT $1, seq, hash, prev_hash, at, who, why, request_id, data FROM {commit} WHERE epoch = $2 AND seq <= $3`),
 		epoch, number(p.from), number(p.base.Seq))
 	return err
 }
 
 // queueCommit stores a commit with its record, and moves p behind it.
-func queueCommit(b *pgx.Batch, p *past, commit eventlog.Commit) error {
-	record, meta := recordOf(commit)
+func (l *Log) queueCommit(b *pgx.Batch, p *past, commit eventlog.Commit) error {
+	record, meta := l.recordOf(commit)
 	encoded, err := audittrail.Encode(nil, record)
 	if err != nil {
 		return fmt.Errorf("record of commit %d: %w", commit.Seq, err)
@@ -207,8 +204,8 @@ func queueCommit(b *pgx.Batch, p *past, commit eventlog.Commit) error {
 	}
 	who, _ := audittrail.Text(meta.GetWho().GetName(), 256)
 	why, _ := audittrail.Text(meta.GetWhy(), 4096)
-	b.Queue(`INSERT INTO audit.config_commit (epoch, seq, hash, prev_hash, at, who, why, request_id, data, chain, record)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+	b.Queue(l.sql(`INSERT INTO {commit} (epoch, seq, hash, prev_hash, at, who, why, request_id, data, chain, record)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`),
 		number(p.epoch), number(commit.Seq), commit.Hash[:], commit.Prev[:], at, who, why, record.GetRequestId(), commit.Data, p.chain[:], encoded)
 	return nil
 }

@@ -1,4 +1,4 @@
-package configcopy
+package logcopy
 
 import (
 	"context"
@@ -25,13 +25,14 @@ func TestCopyIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
+	of := Config()
 	write := func(p past, seq uint64) (past, error) {
 		err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-			if err := own(t.Context(), tx, &p, time.Now()); err != nil {
+			if err := of.own(t.Context(), tx, &p, time.Now()); err != nil {
 				return err
 			}
 			var b pgx.Batch
-			if err := queueCommit(&b, &p, eventlog.Commit{State: eventlog.State{Seq: seq}, Data: []byte{}}); err != nil {
+			if err := of.queueCommit(&b, &p, eventlog.Commit{State: eventlog.State{Seq: seq}, Data: []byte{}}); err != nil {
 				return err
 			}
 			return tx.SendBatch(t.Context(), &b).Close()
