@@ -60,6 +60,8 @@
 //	                          copied, config_copy in health says so, calls go on
 //	copy behind (Postgres     config_copy_lag counts the commits; made up for when it is back; nothing else can make it
 //	away, or nobody active)   lag
+//	log of tokens away        it is not copied, token_copy in health says so; the rows below hold for it too, but that nobody
+//	                          is asked for what its stream no longer has: config writes it again
 //	configuration log damaged what the stream no longer has is asked of config, held against the chain and copied
 //	log cut, or made anew     the copy stays as it is and waits for the log to hold all of it again
 //	log holds another history logged; copied beside the old one, its commits behind what both share are recorded

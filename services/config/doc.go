@@ -4,8 +4,10 @@
 // Who uses the admin API, and who is refused, goes to the audit trail (adminauth.Journal); what they change goes there
 // from the log itself, by the audit service.
 //
+// It decides on API tokens too (package tokens), whose log is one of its own.
+//
 // In: the admin API under /api/v1 (openapi.yaml), documents in JSON or YAML; requests config.v1.readlog over
-// NATS; the gateways' beats. Out: commits in stream CONFIG, sealed secrets in bucket SECRETS. It keeps nothing
+// NATS; the gateways' beats. Out: commits in streams CONFIG and TOKENS, sealed secrets in bucket SECRETS. It keeps nothing
 // else: at start it folds the log from the first commit, and holds every commit in memory for history, for
 // followers whose stream is damaged, and to heal a stream that was cut. Several instances may run; the log
 // keeps their changes apart.
@@ -24,13 +26,14 @@
 //	Postgres or audit away      nothing here needs them; audit/* answers 503                TestAuditAway
 //	stream AUDIT away or full   nobody is refused: a sign-in is awaited for 500 ms, then   TestTrailAway
 //	                            recorded later; a change is in the log, and so in the trail
-//	stream cut or made anew     missing commits are put back byte for byte, and loudly      TestHealsACutStream
+//	stream cut or made anew     missing commits are put back byte for byte, and loudly      TestHealsACutStream, TestTheTokenLogIsHealed
 //	log forked                  changes 503 and it is named; GET goes on                    TestForkedLog
 //	log lost or rewound, and    changes 409 another_history (or by force=fork); GET goes on     TestALogThatWasLost
-//	only a gateway knows
+//	only a gateway knows        (tokens: without force, until TOKENS is restored)           TestATokenIsAnsweredWhenGatewaysKnowIt
 //	commit of a newer program   changes 503 and it is named; GET goes on                    TestUnknownFact
 //	commit too large            422; nothing is stored                                      TestTooLarge
 //	keys missing                Run ends at once and names the file                         TestKeysMissing
+//	NATS away, tokens           listed; issuing and revoking 503                            TestTokensWithoutNATS
 //	secrets bucket away         a change with a new secret 503, nothing stored; others go   TestSecretsBucketAway
 //	no gateway, or it hangs     a trial 503; a saved test that cannot be tried fails: a new one  TestWithoutAGatewayNothingIsTried
 //	                            409 tests_failed, one that failed before, too, a warning

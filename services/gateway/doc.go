@@ -17,6 +17,8 @@
 //	                     audit records wait in the spool; the configuration stays, and after the site's stale.max
 //	                     calls get 503 configuration_stale, and a gateway whose sites all do so is not ready; a
 //	                     restart goes on from the Snapshot file and the spool
+//	                     API tokens are known as far as they were read, until stale.max, and not after a restart: 503
+//	                     configuration_stale
 //	introspection        as NATS, for new credentials, and for sessions where a rule wants to know whose they are
 //	                     people who sign in are told 503 on the page, and so is who has a credential tried
 //	directory            its last word about a user until the site's directory.max_age, then 503 directory_unavailable
@@ -25,6 +27,7 @@
 //	a flood of guesses   429 too_many_unknown for the address, but for credentials known here; nobody is asked
 //	config               nothing: the log is followed without it
 //	audit, Postgres      nothing: the stream and the spool keep the records
+//	stream TOKENS lost   what was read holds; config writes it again; otherwise as NATS, for API tokens only
 //	stream AUDIT full    the records wait in the spool, as with NATS away
 //	stream AUDIT lost    what was not committed is sent again: the audit service asks for it
 //	the spool is full, or  503 audit_unavailable, or open where the site says so: both are counted, and a gateway none
