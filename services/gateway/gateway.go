@@ -212,6 +212,12 @@ func (g *gateway) health() service.Check {
 		"config_version": p.state.Seq, "config_heard_at": heard.UTC().Format(time.RFC3339), "log": g.follower.Status(),
 		"audit": g.auditHealth(),
 	}
+	if tokens, ok := g.tokens.State(); ok {
+		detail["token_version"] = tokens.Seq
+	}
+	if status := g.tokens.Status(); status.Trouble != "" {
+		detail["token_log"] = status
+	}
 	if g.certificate != nil {
 		detail["certificate_expires"] = g.certificate.Expires().UTC().Format(time.RFC3339)
 	}

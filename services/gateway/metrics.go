@@ -58,7 +58,8 @@ func (s *siteCounts) count(decision string, r reason) {
 // stateMetrics are what the gateway is in at the moment of looking, read when somebody looks.
 type stateMetrics struct {
 	gw                               *gateway
-	sequence, heard, backlog, nodes  *prometheus.Desc
+	sequence, heard, tokens          *prometheus.Desc
+	backlog, nodes                   *prometheus.Desc
 	uncommitted, size, limit, broken *prometheus.Desc
 }
 
@@ -67,6 +68,7 @@ func newStateMetrics(g *gateway) *stateMetrics {
 		gw:          g,
 		sequence:    prometheus.NewDesc("gatehouse_config_sequence", "Sequence of the configuration in force; absent: none yet.", nil, nil),
 		heard:       prometheus.NewDesc("gatehouse_config_age_seconds", "Since when the configuration log was not known to be followed.", nil, nil),
+		tokens:      prometheus.NewDesc("gatehouse_token_log_age_seconds", "Since when the log of API tokens was not known to be followed; absent: never read.", nil, nil),
 		backlog:     prometheus.NewDesc("gatehouse_audit_backlog", "Audit records not yet in the stream.", nil, nil),
 		uncommitted: prometheus.NewDesc("gatehouse_audit_uncommitted", "Audit records that are not known to be in Postgres.", nil, nil),
 		size:        prometheus.NewDesc("gatehouse_audit_spool_bytes", "Disk that the audit spool takes.", nil, nil),
@@ -78,7 +80,7 @@ func newStateMetrics(g *gateway) *stateMetrics {
 
 // Describe names the metrics.
 func (m *stateMetrics) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.sequence, m.heard, m.backlog, m.nodes, m.uncommitted, m.size, m.limit, m.broken} {
+	for _, d := range []*prometheus.Desc{m.sequence, m.heard, m.tokens, m.backlog, m.nodes, m.uncommitted, m.size, m.limit, m.broken} {
 		out <- d
 	}
 }
@@ -98,6 +100,9 @@ func (m *stateMetrics) Collect(out chan<- prometheus.Metric) {
 		broken = 1
 	}
 	gauge(m.broken, broken)
+	if heard := m.gw.tokensHeardAt.Load(); heard != 0 {
+		gauge(m.tokens, time.Since(time.Unix(0, heard)).Seconds())
+	}
 	p := m.gw.plan.Load()
 	if p == nil {
 		return
