@@ -31,7 +31,7 @@ test: setup ## all tests; some ten minutes the first time, most of it 54 leader 
 	@$(GO_TEST) ./proto/... ./shared/... ./services/...
 
 .PHONY: short
-short: setup ## the quick tests, under a minute once built: one service at a time, nothing that is killed or restarted
+short: setup ## the quick tests, under a minute once built: one service at a time, nothing that is killed or takes seconds (testkit.Long)
 	@$(GO_TEST) -short -p 3 -parallel 6 -skip 'Slow|H2Spec|Kill|Restart|OutOfDisk|EachVersion|Restore|PutBack|LongTransaction' $$(go list ./shared/... ./services/... | grep -vE '/(suite|cmd/[a-z]+|testkit|postgres)$$')
 
 .PHONY: race

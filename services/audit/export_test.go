@@ -11,6 +11,7 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 )
 
 // exporting begins an export of which no more is in flight than the sockets hold, and reads its first bytes.
@@ -58,6 +59,7 @@ func (in *instance) cutExports() int {
 // place is free again, and nothing is held in Postgres.
 func TestExportIsCut(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	way := newProxy(t, w.url)
 	in := w.start(t, func(s *Settings) { s.DatabaseURL, s.Exports, s.Intervals.Export = way.url, 1, 300*time.Millisecond })

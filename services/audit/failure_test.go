@@ -100,6 +100,7 @@ func TestPostgresAwayAtStart(t *testing.T) {
 
 func TestPostgresCutWhileRunning(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	way := newProxy(t, w.url)
 	in := w.start(t, func(s *Settings) { s.DatabaseURL = way.url })
@@ -117,6 +118,7 @@ func TestPostgresCutWhileRunning(t *testing.T) {
 // A database that takes connections and does not answer is away too.
 func TestPostgresHangs(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	way := newProxy(t, w.url)
 	in := w.start(t, func(s *Settings) {
@@ -396,6 +398,7 @@ func TestLostHole(t *testing.T) {
 
 func TestStreamMadeAnew(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t)
 	w.publish(t, batch("gw1", 1, 1, 3), batch("gw1", 1, 4, 6))

@@ -177,6 +177,7 @@ func TestCommitThatCannotBeShown(t *testing.T) {
 // TestLongAway: what was committed while no audit service ran is there once.
 func TestLongAway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	c := w.writer(t)
 	c.some(10, "before there was one")
@@ -208,6 +209,7 @@ func (w *world) removeLog(t testing.TB) {
 // is put back is the one it was.
 func TestLogMadeAnew(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t)
 	c := w.writer(t)
@@ -248,6 +250,7 @@ func TestLogMadeAnew(t *testing.T) {
 // TestLogThatForked: commits that two histories share are in the trail once, and in the copy of each.
 func TestLogThatForked(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t)
 	c := w.writer(t)
@@ -312,6 +315,7 @@ func TestConfigLogAway(t *testing.T) {
 // TestConfigLogDamaged: commits that the stream no longer has are asked of config.
 func TestConfigLogDamaged(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t)
 	c := w.writer(t)
@@ -342,6 +346,7 @@ func TestConfigLogDamaged(t *testing.T) {
 // TestCopyBehind: the lag is known while the database is away, and made up for.
 func TestCopyBehind(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	way := newProxy(t, w.url)
 	in := w.start(t, func(s *Settings) { s.DatabaseURL = way.url })
@@ -361,6 +366,7 @@ func TestCopyBehind(t *testing.T) {
 // TestAuditStreamLost: records of commits that were in the stream and nowhere else are sent again.
 func TestAuditStreamLost(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	c := w.writer(t)
 	c.some(3, "sent")
@@ -394,6 +400,7 @@ func TestAuditStreamLost(t *testing.T) {
 // TestSecretsAreCopied: also those that were there before, and those of a bucket that was lost stay.
 func TestSecretsAreCopied(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	bucket, err := w.nats.JetStream(t, topology.Config).KeyValue(t.Context(), topology.BucketSecrets)
 	if err != nil {

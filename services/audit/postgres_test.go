@@ -88,6 +88,7 @@ func TestPostgresRestartedUnderLoad(t *testing.T) {
 // TestReadOnlyPostgres, such as a replica after a failover that nobody has told us of.
 func TestReadOnlyPostgres(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t)
 	w.publish(t, batch("gw1", 1, 1, 10))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 )
 
 // Batches that come twice, overlap and skip, a consumer that is stopped and started, two at once, a database whose
@@ -14,6 +15,7 @@ import (
 // once, ids are dense, and every gateway's mark is where it should be.
 func TestEveryRecordExactlyOnce(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	const gateways, records = 3, 3000
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

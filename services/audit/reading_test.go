@@ -15,6 +15,7 @@ import (
 
 	auditv1 "github.com/gatehouse-suite/gatehouse/proto/audit/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
@@ -250,6 +251,7 @@ func TestExport(t *testing.T) {
 // TestExportIsRefused when the trail cannot be told of it, and when too many run.
 func TestExportIsRefused(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t, func(s *Settings) { s.Exports = 1 })
 	w.publish(t, batch("gw1", 1, 1, 10))
@@ -272,6 +274,7 @@ func TestExportIsRefused(t *testing.T) {
 // TestExportGoesOn where it was when Postgres was away for a moment.
 func TestExportGoesOn(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	way := newProxy(t, w.url)
 	in := w.start(t, func(s *Settings) { s.DatabaseURL = way.url })

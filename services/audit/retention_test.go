@@ -11,6 +11,7 @@ import (
 	configv1 "github.com/gatehouse-suite/gatehouse/proto/config/v1"
 	"github.com/gatehouse-suite/gatehouse/shared/adminauth"
 	"github.com/gatehouse-suite/gatehouse/shared/audittrail"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gatehouse-suite/gatehouse/services/audit/reading"
@@ -51,6 +52,7 @@ type outcome struct {
 // TestRetention: an admin looks what would go, holds something, has the rest removed, and all of it is in the trail.
 func TestRetention(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	in := w.start(t, func(s *Settings) { s.PartitionRows, s.Intervals.Retention = 50, 10*time.Millisecond })
 	at := audittrail.Genesis(audittrail.Hash{}, "gw1", 1)

@@ -83,6 +83,7 @@ func (i *instance) refusesChanges(words string) {
 
 func TestNATSAwayAtStart(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	n.Stop()
 	i := start(t, n, nil)
@@ -97,6 +98,7 @@ func TestNATSAwayAtStart(t *testing.T) {
 
 func TestNATSAwayLater(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, nil).ready()
 	_, bearer := i.issue("a", "admin", "")
@@ -127,6 +129,7 @@ func TestNATSAwayAtTheEnd(t *testing.T) {
 
 func TestHealsACutStream(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	for _, cut := range []int{0, 1, 3} { // how many commits the backup holds
 		n := testkit.StartNATS(t)
 		i := start(t, n, nil).ready()
@@ -168,6 +171,7 @@ func TestHealsACutStream(t *testing.T) {
 
 func TestForkedLog(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	for name, length := range map[string]int{"shorter": 2, "as long": 3, "longer": 4} {
 		n := testkit.StartNATS(t)
 		js := n.JetStream(t, topology.Config)

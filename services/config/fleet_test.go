@@ -86,6 +86,7 @@ func TestWaitApplied(t *testing.T) {
 
 func TestSilentGateway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, func(s *Settings) { s.GatewayLiveWithin, s.WaitApplied = time.Second, time.Minute }).ready()
 	beats(t, n, "dead", eventlog.State{}, 1).stop()

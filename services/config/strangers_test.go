@@ -18,6 +18,7 @@ import (
 // what they had. Nothing is appended to the empty log, until an operator gives the old history up.
 func TestALogThatWasLost(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, nil).ready()
 	for k := range 3 {

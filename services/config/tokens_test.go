@@ -257,6 +257,7 @@ func TestATokenIsAnsweredWhenGatewaysKnowIt(t *testing.T) {
 // TestTheTokenLogIsHealed: a stream that was lost is written again from memory, so nothing that was revoked comes back.
 func TestTheTokenLogIsHealed(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, nil).ready()
 	i.put(siteWithAccounts).changed()
@@ -286,6 +287,7 @@ func TestTheTokenLogIsHealed(t *testing.T) {
 
 func TestTokensWithoutNATS(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, func(s *Settings) { s.AppendTimeout = 500 * time.Millisecond }).ready()
 	i.put(siteWithAccounts).changed()

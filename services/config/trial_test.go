@@ -31,6 +31,7 @@ const (
 // TestWithoutAGatewayNothingIsTried: a trial is 503, and a test that could not be tried before either holds up no change.
 func TestWithoutAGatewayNothingIsTried(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	i := start(t, n, nil).ready()
 	i.put(siteWithoutTests).changed()

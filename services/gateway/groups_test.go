@@ -171,6 +171,7 @@ func TestRow12TheDirectory(t *testing.T) {
 // TestRow12WithIntrospectionAway: what is known of a user holds at the gateway itself.
 func TestRow12WithIntrospectionAway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	gw := w.started(w.directory(2*time.Second, readOnly("read-only"))...)
 	gw.runs(t, []try{{name: "known", header: as("bob"), status: 200, user: "bob"}})

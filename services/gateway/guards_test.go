@@ -404,6 +404,7 @@ func TestAPATRevokedWhileItIsRemembered(t *testing.T) {
 
 func TestWhateverAStrangerSendsFitsIntoTheTrail(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	seq := w.commit(w.site()...)
 	gw := w.gateway("")
@@ -437,6 +438,7 @@ func TestWhateverAStrangerSendsFitsIntoTheTrail(t *testing.T) {
 
 func TestAFullTrailClosesOrOpensAsTheSiteSays(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	facts := append(w.site(), &configv1.StalenessSet{Site: "jira", Max: durationpb.New(time.Hour)})
 	seq := w.commit(facts...)

@@ -16,6 +16,7 @@ import (
 // credentials that are known, and other addresses, go on.
 func TestTooManyUnknown(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	seq := w.commit(append(w.site(),
 		&configv1.ReverseProxySet{Site: "jira", Header: "X-Forwarded-For", TrustedProxies: []string{"127.0.0.1"}})...)

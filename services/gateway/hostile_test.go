@@ -49,6 +49,7 @@ func (w *world) closed(change func(*gateway.Settings)) *running {
 // answered or closed, no node sees an API call of it or takes it for anybody's, and the gateway goes on.
 func TestHostileRequests(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	gw := w.closed(func(s *gateway.Settings) { s.BodyTimeout = time.Second })
 	corpus := slices.Concat(hostilePaths(), hostileCredentials(), hostileSessions(), hostileMethods(), hostileFields(), hostileFraming())

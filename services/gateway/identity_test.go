@@ -213,6 +213,7 @@ func TestAProviderThatIsAwayIsNotAnInvalidToken(t *testing.T) {
 // also by a gateway that was restarted meanwhile, on what its Snapshot file holds.
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	away := 30 * time.Second
 	if testing.Short() {
 		away = 2 * time.Second

@@ -247,6 +247,7 @@ func TestADrainedNode(t *testing.T) {
 // TestAGatewayThatIsToldToEndCutsNothing: websockets, long polls and uploads go on until they end, or the grace is over.
 func TestAGatewayThatIsToldToEndCutsNothing(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	seq := w.commit(w.site()...)
 	gw := w.gateway("", func(s *gateway.Settings) { s.ShutdownGrace = 20 * time.Second })

@@ -145,6 +145,7 @@ func TestAProvidersRulesJudgeACachedTokenAtOnce(t *testing.T) {
 // is not noticed until then, and one that answers never.
 func TestAUsedTokenNeverWaits(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	const maxTTL = 2 * time.Second
 	w := newWorld(t)
 	seq := w.commit(w.site()...)
@@ -180,6 +181,7 @@ func TestAUsedTokenNeverWaits(t *testing.T) {
 // first word after it is back counts at once.
 func TestAProviderThatIsAwayForAWhile(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	seq := w.commit(w.site()...)
 	p := w.provider()

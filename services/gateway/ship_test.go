@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 
 	"github.com/gatehouse-suite/gatehouse/services/gateway"
@@ -26,6 +27,7 @@ func (w *world) shipSpool(dir string, more ...string) (code int, said string) {
 // TestShipSpool: what a gateway that is gone has left comes into the trail by hand, once.
 func TestShipSpool(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	gw := w.gateway("", func(s *gateway.Settings) { s.AuditGrace = 10 * time.Millisecond })
 	gw.reached(t, w.commit(w.site()...))

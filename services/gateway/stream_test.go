@@ -84,6 +84,7 @@ func TestAnUploadTakesAsLongAsItTakes(t *testing.T) {
 
 func TestANodeThatDoesNotAnswerAnUpload(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	release := make(chan struct{})
 	seq := w.commit(w.siteOn(node(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -165,6 +165,7 @@ func TestGuessedAPITokensAreSlowed(t *testing.T) {
 // TestAPITokensWithoutNATS: what was read holds until the site's stale.max, and then nobody can know what was revoked.
 func TestAPITokensWithoutNATS(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	gw := w.started(&configv1.StalenessSet{Site: "jira", Max: durationpb.New(2 * time.Second)})
 	good := w.desk().issue()

@@ -112,6 +112,7 @@ const calls = `SELECT count(*) FROM audit.events WHERE path = $1`
 // TestTheTrailOutlivesTheStream: what the stream has lost before it was committed comes again from the spool.
 func TestTheTrailOutlivesTheStream(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	gw := w.gateway("")
 	gw.reached(t, w.commit(w.site()...))
@@ -215,6 +216,7 @@ func TestAFingerprintStays(t *testing.T) {
 // TestAFullStreamFillsTheSpool: while the stream takes nothing more, calls are answered and their records wait.
 func TestAFullStreamFillsTheSpool(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w := newWorld(t)
 	js := w.nats.JetStream(t, topology.Config)
 	stream, err := js.Stream(t.Context(), topology.StreamAudit)

@@ -186,6 +186,7 @@ func TestCrowd(t *testing.T) {
 // TestGroupsAreRefreshedBehindTheBackOfWhoAsks, from half of max_age on; whoever asks does not wait for it.
 func TestGroupsAreRefreshedBehindTheBackOfWhoAsks(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w, l := newWorld(t), startLab(t, lab.Free(""))
 	w.directories(l, 2*time.Second)
 	w.run(nil)
@@ -218,6 +219,7 @@ func TestGroupsAreRefreshedBehindTheBackOfWhoAsks(t *testing.T) {
 // TestADirectoryThatIsAway: its last word holds until max_age, and then nobody is let in.
 func TestADirectoryThatIsAway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	w, l := newWorld(t), startLab(t, lab.Free(""))
 	w.directories(l, 2*time.Second)
 	i := w.run(func(s *introspection.Settings) { s.BreakerPause = 50 * time.Millisecond })

@@ -154,6 +154,7 @@ func TestAChangedProviderNeverSeesAnOldAnswer(t *testing.T) {
 // TestATokenThatIsUsedIsAskedAboutBeforeItsTimeIsOver: whoever uses it never waits, and a revoked one ends no later than without.
 func TestATokenThatIsUsedIsAskedAboutBeforeItsTimeIsOver(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	const maxTTL = 2 * time.Second
 	w, f := newWorld(t), newFakeProvider(t)
 	p := w.provider(f.URL)

@@ -154,6 +154,7 @@ func TestKeysRotate(t *testing.T) {
 // never is a token inactive for it.
 func TestKeysThatCannotBeFetched(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	key, other := ecKey(t, "one"), ecKey(t, "two")
 	w, p := newWorld(t), startIssuer(t, "", key)
 	w.site(w.signing(p))
@@ -193,6 +194,7 @@ func TestKeysThatCannotBeFetched(t *testing.T) {
 // unharmed.
 func TestWhatKeysAndMetadataMayBe(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	key := ecKey(t, "one")
 	many := func(n int) string {
 		set := jose.JSONWebKeySet{}
@@ -265,7 +267,7 @@ func TestWhatKeysAndMetadataMayBe(t *testing.T) {
 			fine := w.signing(beside)
 			fine.ID = "beside"
 			w.commit(trusted("jira", fine))
-			w.run(func(s *introspection.Settings) { s.CallTimeout = 300 * time.Millisecond })
+			w.run(func(s *introspection.Settings) { s.CallTimeout = 1500 * time.Millisecond })
 			began := time.Now()
 			w.unavailable(key.sign(t, claims(p.URL)), c.text)
 			if d := time.Since(began); d > 5*time.Second {
@@ -341,6 +343,7 @@ func TestAKeyIsReplacedUnderItsName(t *testing.T) {
 // it is as old as the keys.
 func TestANewKeyIsSeenAfterThePause(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	one, two, junk := ecKey(t, "one"), ecKey(t, "two"), ecKey(t, "junk")
 	w, p := newWorld(t), startIssuer(t, "", one)
 	const pause = 2 * time.Second

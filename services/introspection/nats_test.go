@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-suite/gatehouse/shared/ask"
 	"github.com/gatehouse-suite/gatehouse/shared/fault"
 	"github.com/gatehouse-suite/gatehouse/shared/settings"
+	"github.com/gatehouse-suite/gatehouse/shared/testkit"
 	"github.com/gatehouse-suite/gatehouse/shared/topology"
 
 	"github.com/gatehouse-suite/gatehouse/services/introspection"
@@ -70,9 +71,10 @@ func TestReadyIsWhoeverHasLoadedAConfiguration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	i := w.run(nil) // on the empty log
-	if got := i.get("/readyz"); !strings.Contains(got, `"ready":true`) || !strings.Contains(got, `"sequence":0`) {
-		t.Errorf("readyz: %s", got)
-	}
+	testkit.Until(t, "it to be ready", func() bool {
+		got := i.get("/readyz")
+		return strings.Contains(got, `"ready":true`) && strings.Contains(got, `"sequence":0`)
+	})
 }
 
 func TestAServiceMayStartBeforeNATS(t *testing.T) {

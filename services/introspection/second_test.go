@@ -101,6 +101,7 @@ func (s *second) revoke(token string) {
 // its keys; revoked ones end.
 func TestASecondProvider(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	key := ecKey(t, "k1")
 	s, w := startSecond(t, key), newWorld(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key.key)

@@ -80,6 +80,7 @@ func altered(text string) string {
 // TestPeopleSignInAtASecondProvider with each way of showing ourselves, and what has been tampered with is not taken.
 func TestPeopleSignInAtASecondProvider(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	key := ecKey(t, "k1")
 	s, w := startSecond(t, key), newWorld(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key.key)

@@ -16,6 +16,7 @@ import (
 // TestTheLastWordOfAProviderThatIsAway counts for stale_for beyond max_ttl, where the site says so, and says that it does.
 func TestTheLastWordOfAProviderThatIsAway(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	const maxTTL, staleFor = 300 * time.Millisecond, 1500 * time.Millisecond
 	w, f := newWorld(t), newFakeProvider(t)
 	var ends atomic.Int64

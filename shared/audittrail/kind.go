@@ -13,7 +13,7 @@ const (
 	// ConfigCommitted is a commit of the configuration log; change lists its facts.
 	ConfigCommitted = "config.committed"
 	// TokenCommitted is a commit of the log of API tokens: issued and revoked ones; change lists its facts.
-	TokenCommitted = "token.committed" //nolint:gosec // a kind, no credential
+	TokenCommitted = "token.committed"
 	// AdminSignedIn is an admin's token that was taken, AdminRefused one that was not, or not for what was asked.
 	AdminSignedIn = "admin.signed_in"
 	AdminRefused  = "admin.refused"

@@ -219,6 +219,7 @@ func TestALargeChangeFitsIntoAMessage(t *testing.T) {
 
 func TestWhatWasRecordedWhileNATSWasAwayGoesOut(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	r := start(t, n, time.Second)
 	if err := r.Record(t.Context(), request(0)); err != nil {
@@ -239,6 +240,7 @@ func TestWhatWasRecordedWhileNATSWasAwayGoesOut(t *testing.T) {
 
 func TestALostAcknowledgementDoublesNothing(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	r := start(t, n, time.Second)
 	for i := range 20 {

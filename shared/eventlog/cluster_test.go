@@ -311,6 +311,7 @@ func rush(t *testing.T, logs []*eventlog.Log) {
 // nobody may take that for the end of the log, nor for news of it. See also TestAMemberWithoutALeader.
 func TestNoQuorum(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	c := testkit.StartCluster(t)
 	js := c.JetStream(t, topology.Config)
 	opts := eventlog.Options{Check: 100 * time.Millisecond, Attempt: 500 * time.Millisecond}

@@ -200,6 +200,7 @@ func TestADamagedReplica(t *testing.T) {
 // TestAMemberWithoutALeader: such a one answers what it has, which may be less than all, and names no leader.
 func TestAMemberWithoutALeader(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	var leaderless, lags atomic.Bool
 	replace := func(payload []byte, old, by string) {
@@ -386,6 +387,7 @@ func TestTooLarge(t *testing.T) {
 // the log but not write it must be told at the first attempt, not retried until its context ends.
 func TestNoRights(t *testing.T) {
 	t.Parallel()
+	testkit.Long(t)
 	n := testkit.StartNATS(t)
 	log := eventlog.New(n.JetStream(t, topology.Gateway), topology.ConfigLog(), fast)
 	for range 2 {

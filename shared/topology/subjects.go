@@ -60,7 +60,7 @@ func TokenLog() eventlog.Stream {
 // Names that stand in the audit trail where a gateway's id does, for what no gateway writes; see audittrail.FromLog.
 const (
 	AuditFromLog      = "config-log"
-	AuditFromTokenLog = "token-log" //nolint:gosec // a name, no credential
+	AuditFromTokenLog = "token-log"
 	AuditFromConfig   = "config"
 	AuditFromAudit    = "audit"
 )

@@ -89,7 +89,7 @@ func (c *Copy) resume(ctx context.Context, at eventlog.State, epoch uint64, brok
 		return err
 	}
 	if p.at != at {
-		return fmt.Errorf("the copy has more of the log of "+c.o.Of.name+" than the log: %w", broken)
+		return fmt.Errorf("the copy has more of the "+c.o.Of.name+" log than the log: %w", broken)
 	}
 	if _, err := c.o.Pool.Exec(ctx, c.o.Of.sql(`UPDATE {log} SET since = clock_timestamp() WHERE epoch = $1`), number(epoch)); err != nil {
 		return err

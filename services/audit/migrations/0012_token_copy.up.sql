@@ -13,3 +13,8 @@ CREATE OR REPLACE VIEW audit.actions AS
 SELECT id, time, kind, "user", decision, reason, detail, change, request_id, site, config_version, method, path, query, status,
        client_ip, user_agent, gateway AS source, epoch, n, token_id
 FROM audit.records WHERE kind <> 'call';
+
+COMMENT ON COLUMN audit.actions.source IS 'which service recorded it: config, config-log, token-log, audit, or the id of a gateway';
+COMMENT ON COLUMN audit.actions.token_id IS 'id of the API token, of the call or that was issued or revoked';
+COMMENT ON COLUMN audit.events.token_id IS 'id of the API token, of the call or that was issued or revoked';
+COMMENT ON COLUMN audit.records.token_id IS 'id of the API token, of the call or that was issued or revoked';
