@@ -135,9 +135,17 @@ func (a *api) run(ctx context.Context, s *configlog.Site, test *configlog.Test, 
 		return result{err: err}
 	}
 	reply, err := a.try(ctx, &gatewayv1.TrialRequest{
-		Site: s.ID, Draft: &identityv1.Draft{Site: site, Sealed: sealed}, Credential: &gatewayv1.TrialRequest_Saved{Saved: test.Name},
+		Site: s.ID, Draft: &identityv1.Draft{Site: site, Sealed: sealed, Fetches: fetches(test)}, Credential: &gatewayv1.TrialRequest_Saved{Saved: test.Name},
 	})
 	return result{reply: reply, err: err}
+}
+
+// fetches says what a test has fetched; nil: nothing.
+func fetches(test *configlog.Test) *identityv1.Fetches {
+	if !test.Fetch {
+		return nil
+	}
+	return &identityv1.Fetches{Provider: test.Provider, ClientId: test.ClientID}
 }
 
 // like tells whether another run failed in the same way: nobody was there to try either, or the same row said the same. A run that

@@ -62,6 +62,9 @@ func (a *api) testToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request.Site, request.Draft = s.site.ID, draft
+	if test := s.site.Test(request.GetSaved()); test != nil {
+		draft.Fetches = fetches(test)
+	}
 	who := adminauth.From(r.Context())
 	a.recordTrial(r.Context(), &auditv1.Record{
 		User: who.Name, ClientIp: who.Address, Method: r.Method, Path: r.URL.Path, Site: s.site.ID, ConfigVersion: s.version,
@@ -150,8 +153,8 @@ func (a *api) sealedApart(seals []seal) (map[string]map[string][]byte, error) {
 // request makes of an attempt what a gateway is asked. from is where the call comes from unless the attempt says it.
 func (t *attempt) request(s *configlog.Site, from string) (*gatewayv1.TrialRequest, error) {
 	if t.Test != "" {
-		if t.Type != "" || t.Fetch || t.Token != "" {
-			return nil, unfit("the request cannot work", []fault.Problem{{Path: "test", Message: "says all that is tried: name nothing else"}})
+		if beside := t.beside("test"); len(beside) > 0 {
+			return nil, unfit("the request cannot work", beside)
 		}
 		if s.Test(t.Test) == nil {
 			return nil, unfit("the request cannot work", []fault.Problem{{Path: "test", Message: "the site has no test of that name"}})
@@ -161,17 +164,27 @@ func (t *attempt) request(s *configlog.Site, from string) (*gatewayv1.TrialReque
 	t.Type = strings.ReplaceAll(t.Type, " ", "_")
 	if t.Type == "basic" && t.Username == "" {
 		t.Username, t.Password, _ = strings.Cut(t.Token, ":")
+		t.Token = ""
 	}
 	test := configlog.Test{
 		Name: "this", Type: t.Type, Fetch: t.Fetch, Provider: t.Provider, ClientID: t.ClientID, Username: t.Username,
 		Method: t.Method, Path: t.Path, ClientIP: t.ClientIP,
 	}
 	field, value := t.credential()
+	var unused []fault.Problem
+	for _, other := range [...]struct{ name, value string }{{"token", t.Token}, {"password", t.Password}, {"client_secret", t.ClientSecret}} {
+		if other.name != field && other.value != "" {
+			unused = append(unused, fault.Problem{Path: other.name, Message: "is not used: the credential is " + field})
+		}
+	}
+	if t.Expect != "" && !document.IsVerdict(t.Expect) {
+		unused = append(unused, fault.Problem{Path: "expect", Message: document.VerdictWanted})
+	}
 	if value != "" {
 		test.Credential.Ref = field
 	}
 	document.Complete(&test, s)
-	if problems := document.Tried(&test, s); len(problems) > 0 {
+	if problems := document.Join(unused, document.Tried(&test, s)); len(problems) > 0 {
 		for i := range problems {
 			problems[i].Path = strings.Replace(problems[i].Path, "credential", field, 1)
 		}
@@ -190,6 +203,34 @@ func (t *attempt) request(s *configlog.Site, from string) (*gatewayv1.TrialReque
 		r.Credential = &gatewayv1.TrialRequest_Authorization{Authorization: "Bearer " + value}
 	}
 	return r, nil
+}
+
+// beside names what is given though a saved test says it.
+func (t *attempt) beside(test string) (all []fault.Problem) {
+	fetch := ""
+	if t.Fetch {
+		fetch = "true"
+	}
+	for _, given := range [...]struct{ name, value string }{
+		{"type", t.Type},
+		{"token", t.Token},
+		{"username", t.Username},
+		{"password", t.Password},
+		{"fetch", fetch},
+		{"provider", t.Provider},
+		{"client_id", t.ClientID},
+		{"client_secret", t.ClientSecret},
+		{"method", t.Method},
+		{"path", t.Path},
+		{"client_ip", t.ClientIP},
+		{"expect", t.Expect},
+		{"user", t.User},
+	} {
+		if given.value != "" {
+			all = append(all, fault.Problem{Path: given.name, Message: "is said by the " + test + ": leave it out"})
+		}
+	}
+	return all
 }
 
 // credential gives the field that holds the credential, and its value.
@@ -212,6 +253,9 @@ func (a *api) try(ctx context.Context, r *gatewayv1.TrialRequest) (*gatewayv1.Tr
 	ctx, cancel := context.WithTimeout(ctx, trialTime)
 	defer cancel()
 	reply, made := new(gatewayv1.TrialReply), new(identityv1.DraftReply)
+	if fetch := r.GetFetch(); fetch != nil {
+		r.Draft.Fetches = &identityv1.Fetches{Provider: fetch.GetProvider(), ClientId: fetch.GetClientId()}
+	}
 	if err := ask.Do(ctx, a.nc, topology.Draft, r.GetDraft(), made); err != nil {
 		if errors.Is(err, nats.ErrNoResponders) {
 			err = fault.Wrap(fault.Unavailable, "no introspection service is there to try it", err)

@@ -61,7 +61,7 @@ func (c *call) getToken() answer {
 func (c *call) show(status int, t pages.Token, detail string) answer {
 	s := c.site.config
 	t.Site, t.Here = c.site.realm, s.ContextPath+tokenPage
-	if s.Grant == "authorization_code" {
+	if c.site.signsIn() {
 		for i := range s.Providers {
 			if p := &s.Providers[i]; p.ClientID != "" {
 				// At the site's own address: the browser comes back there, and must know what it has begun.
@@ -71,6 +71,8 @@ func (c *call) show(status int, t pages.Token, detail string) answer {
 	}
 	switch {
 	case len(t.Providers) > 0:
+	case !s.Enabled, !s.Methods.OAuth:
+		t.Instead = "This site takes no tokens of identity providers at the moment."
 	case s.Grant == "client_credentials":
 		t.Instead = "This site takes tokens that clients get for themselves (client credentials), from the identity provider and not here."
 	default:
@@ -83,6 +85,11 @@ func (c *call) show(status int, t pages.Token, detail string) answer {
 	}
 	c.page = &page{status: status, body: body}
 	return answer{kind: own, reason: ownPath, detail: detail}
+}
+
+// signsIn tells whether people get tokens here.
+func (s *site) signsIn() bool {
+	return s.config.Grant == "authorization_code" && s.config.Enabled && s.config.Methods.OAuth
 }
 
 func nameOf(name, id string) string {
@@ -105,7 +112,7 @@ func (c *call) signInFailed(err error) answer {
 // signIn sends the browser to a provider.
 func (c *call) signIn(providerID string) answer {
 	p := c.site.providers[providerID]
-	if p == nil || c.site.config.Grant != "authorization_code" {
+	if p == nil || !c.site.signsIn() {
 		return c.show(http.StatusBadRequest, pages.Token{Problem: "There is no such provider to sign in at."}, "")
 	}
 	if a := c.tooOften(c.gw.signIns); a.kind == deny {
@@ -180,8 +187,8 @@ func (c *call) signedIn(query url.Values) answer {
 	if flow == "" {
 		return c.signInFailed(fault.New(fault.Invalid, "this sign-in was not begun in this browser, or too long ago"))
 	}
-	c.setFlow(name, "", -1)
 	if query.Has("error") {
+		c.setFlow(name, "", -1)
 		text := "the provider did not sign you in"
 		if code := query.Get("error"); regexp.MustCompile(`^[a-z_]{1,40}$`).MatchString(code) { // RFC 6749 §4.1.2.1
 			text += ": " + code
@@ -198,11 +205,13 @@ func (c *call) signedIn(query url.Values) answer {
 		}, reply)
 	})
 	if err != nil {
-		if fault.CodeOf(err) == fault.Invalid { // not when somebody is away
+		if fault.CodeOf(err) == fault.Invalid { // not when somebody is away: then the code may be good still
 			c.gw.identities.guesses.missed(network(c.caller.addr), c.at)
+			c.setFlow(name, "", -1)
 		}
 		return c.signInFailed(err)
 	}
+	c.setFlow(name, "", -1)
 	return c.issued(reply)
 }
 
@@ -239,12 +248,14 @@ func (c *call) issued(reply *identityv1.ExchangeReply) answer {
 	}
 	used := c.used(token.GetAccessToken())
 	detail := "token issued"
-	if c.fingerprint, c.clientID, c.user = used.fingerprint, used.clientID, used.owner; used.answer.forwarded() {
+	c.fingerprint, c.clientID, c.user = c.gw.identities.fingerprint('t', token.GetAccessToken()), used.clientID, used.owner
+	if used.answer.kind == asAccount {
 		shown.User = used.user
-	} else {
-		_, message := used.answer.reason.text()
-		shown.Refused = message + " (" + string(used.answer.reason) + ")"
-		detail += ", refused as it is: " + string(used.answer.reason)
+	} else { // refused, or passed on as nobody's where the site only observes
+		why := cmp.Or(used.observed, used.answer.reason)
+		_, message := why.text()
+		shown.Refused = message + " (" + string(why) + ")"
+		detail += ", refused as it is: " + string(why)
 	}
 	return c.show(http.StatusOK, pages.Token{Issued: shown}, detail)
 }

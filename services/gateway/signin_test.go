@@ -229,6 +229,40 @@ func TestTheRedirectURIIsTheSites(t *testing.T) {
 	}
 }
 
+// TestWhereTokensOpenNothingNoneIsIssued: with OAuth off, or the site, nobody is sent to sign in; where the site only observes, the
+// page says what it would be refused for, and the trail has the token's fingerprint all the same.
+func TestWhereTokensOpenNothingNoneIsIssued(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gw := w.started(w.peopleSite(&configv1.ModeSet{Site: "jira", Mode: "observe"})...)
+	p := gw.person(t)
+	resp, page, _ := p.signIn("bob")
+	if token := shownToken(t, page); token == "" || !strings.Contains(page, "no_upstream_account") || strings.Contains(page, "Acts as") {
+		t.Error(page)
+	}
+	for r := range w.audited() {
+		if r.GetRequestId() == resp.Header.Get("X-Gatehouse-Request-Id") {
+			if r.GetCredentialFingerprint() == "" || !strings.Contains(r.GetDetail(), "no_upstream_account") {
+				t.Errorf("%v", r)
+			}
+			break
+		}
+	}
+	for name, fact := range map[string]proto.Message{
+		"OAuth off": &configv1.MethodsSet{Site: "jira", Basic: true, Pat: true, ApiTokens: true, Links: true},
+		"site off":  &configv1.EnforcementSwitched{Site: "jira"},
+	} {
+		seq := w.commit(&configv1.MethodsSet{Site: "jira", Basic: true, Oauth: true, Pat: true, ApiTokens: true, Links: true}, &configv1.EnforcementSwitched{Site: "jira", Enabled: true}, fact)
+		gw.reached(t, seq)
+		if resp, page := p.get(tokenPath); resp.StatusCode != http.StatusOK || strings.Contains(page, "Sign in with") || !strings.Contains(page, "takes no tokens") {
+			t.Errorf("%s: %s %s", name, resp.Status, page)
+		}
+		if resp, page := p.get(tokenPath + "?provider=lab"); resp.StatusCode != http.StatusBadRequest || len(resp.Cookies()) > 0 {
+			t.Errorf("%s: %s %s", name, resp.Status, page)
+		}
+	}
+}
+
 // TestTwoTabsAreTwoSignIns, and who is led to the redirect URI by a stranger keeps what was begun; only so many are kept.
 func TestTwoTabsAreTwoSignIns(t *testing.T) {
 	t.Parallel()

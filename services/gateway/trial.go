@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	gatewayv1 "github.com/gatehouse-suite/gatehouse/proto/gateway/v1"
@@ -81,6 +82,7 @@ func (t *trials) trial(ctx context.Context, r *gatewayv1.TrialRequest) (proto.Me
 		return nil, err
 	}
 	one := &trial{ctx: ctx, nc: t.nc, ticket: r.GetTicket(), reply: &gatewayv1.TrialReply{Gateway: t.id}}
+	defer one.end()
 	gw, err := t.apart(one)
 	if err != nil {
 		return nil, err
@@ -179,8 +181,32 @@ type trial struct {
 	nc     *nats.Conn
 	ticket []byte
 	reply  *gatewayv1.TrialReply
-	// exchanges are those of the step under way. A row waits for what it has asked.
+
+	mu sync.Mutex // what was asked behind a row's back goes on when the trial has ended
+	// exchanges are those of the step under way.
 	exchanges []*identityv1.Exchange
+	token     *identityv1.IntrospectReply
+	ended     bool
+}
+
+// end has nothing be noted any more.
+func (t *trial) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended, t.reply.Token = true, t.token
+}
+
+// note notes exchanges, and what was said of a token, unless the trial has ended.
+func (t *trial) note(said *identityv1.IntrospectReply, exchanges ...*identityv1.Exchange) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return
+	}
+	if said != nil {
+		t.token = said
+	}
+	t.exchanges = append(t.exchanges, exchanges...)
 }
 
 // ask asks introspection as a trial.
@@ -199,13 +225,12 @@ func (t *trial) ask(ctx context.Context, _ string, request, reply proto.Message)
 	if err := ask.Do(ctx, t.nc, topology.Trial, q, out); err != nil {
 		return err
 	}
-	t.exchanges = append(t.exchanges, out.GetExchanges()...)
+	t.note(out.GetIntrospect(), out.GetExchanges()...)
 	if code := fault.Code(out.GetFaultCode()); code != "" {
 		return fault.New(code, out.GetFault())
 	}
 	switch a := out.GetAnswer().(type) {
 	case *identityv1.TrialReply_Introspect:
-		t.reply.Token = a.Introspect
 		proto.Merge(reply, a.Introspect)
 	case *identityv1.TrialReply_Whoami:
 		proto.Merge(reply, a.Whoami)
@@ -242,8 +267,10 @@ const (
 
 // step notes that a step has ended.
 func (t *trial) step(name string, began time.Time) *gatewayv1.Step {
+	t.mu.Lock()
 	s := &gatewayv1.Step{Name: name, Took: durationpb.New(time.Since(began)), Exchanges: t.exchanges}
 	t.exchanges = nil
+	t.mu.Unlock()
 	t.reply.Steps = append(t.reply.Steps, s)
 	return s
 }
@@ -341,7 +368,7 @@ func (t *trial) atNode(c *call) {
 	if names := reply.header["X-Ausername"]; len(names) > 0 {
 		asked.Received, t.reply.SeenAs = "X-AUSERNAME: "+names[0], names[0]
 	}
-	t.exchanges = append(t.exchanges, asked)
+	t.note(nil, asked)
 	s := t.step("node", began)
 	s.Result = a.decision()
 	if a.kind == deny {

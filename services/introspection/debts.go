@@ -94,8 +94,13 @@ func (a *asker) collected(ctx context.Context, x *index, e *provider.Endpoint, k
 	if found == nil { // else somebody who used it has asked
 		var err error
 		found, err = a.flights.Do(ctx, k, "", func(ctx context.Context) (*answer, error) { return a.anew(ctx, one.provider, k, one.token) })
-		if err != nil {
+		switch {
+		case err != nil && away(err):
 			return false
+		case err != nil: // it is there, and says nothing of this token: it is asked about when it is used
+			a.debts.settled(k)
+			a.counters.rechecked.WithLabelValues(e.Site, e.Provider, "not_said").Inc()
+			return true
 		}
 	}
 	a.debts.settled(k)

@@ -30,6 +30,9 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 		config: a.config.draft(ctx, c, d.Sealed), settings: a.settings, host: &quiet, counters: newCounters(), life: a.life,
 		clients: clients{kept: seen.Over(a.clients.kept), once: seen.Over(a.clients.once)},
 	}
+	if f := r.GetFetch(); f != nil && (d.Fetches == nil || *d.Fetches != fetches{f.GetProvider(), f.GetClientId()}) {
+		return nil, fault.New(fault.Forbidden, "the draft was not made to have this fetched")
+	}
 	t.config.hideSecrets(seen)
 	if err := t.remember(); err != nil {
 		return nil, err
@@ -47,7 +50,14 @@ func (a *answering) trial(ctx context.Context, r *identityv1.TrialRequest) (prot
 type draft struct {
 	Site   json.RawMessage   `json:"site"`
 	Sealed map[string][]byte `json:"sealed"`
-	Until  time.Time         `json:"until"`
+	// Fetches is what a token may be fetched by; nil: nothing.
+	Fetches *fetches  `json:"fetches,omitempty"`
+	Until   time.Time `json:"until"`
+}
+
+type fetches struct {
+	Provider string `json:"provider"`
+	ClientID string `json:"client_id"`
 }
 
 // draftFor is how long a draft is good.
@@ -60,7 +70,11 @@ func (a *answering) draft(_ context.Context, r *identityv1.Draft) (proto.Message
 	if err := json.Unmarshal(r.GetSite(), &c); err != nil {
 		return nil, fault.New(fault.Invalid, "the draft is no site in JSON")
 	}
-	text, err := json.Marshal(draft{Site: r.GetSite(), Sealed: r.GetSealed(), Until: time.Now().Add(draftFor)})
+	d := draft{Site: r.GetSite(), Sealed: r.GetSealed(), Until: time.Now().Add(draftFor)}
+	if f := r.GetFetches(); f != nil {
+		d.Fetches = &fetches{Provider: f.GetProvider(), ClientID: f.GetClientId()}
+	}
+	text, err := json.Marshal(d)
 	return &identityv1.DraftReply{Ticket: a.flows.sealed(text, "draft")}, err
 }
 

@@ -27,7 +27,11 @@ func (w *world) try(s *configlog.Site, sealed map[string][]byte, r *identityv1.T
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	r.Ticket = w.ticket(&identityv1.Draft{Site: data, Sealed: sealed})
+	d := &identityv1.Draft{Site: data, Sealed: sealed}
+	if f := r.GetFetch(); f != nil {
+		d.Fetches = &identityv1.Fetches{Provider: f.GetProvider(), ClientId: f.GetClientId()}
+	}
+	r.Ticket = w.ticket(d)
 	reply := new(identityv1.TrialReply)
 	return reply, ask.Do(ctx, w.gw, topology.Trial, r, reply)
 }
@@ -105,6 +109,20 @@ func TestWhatCannotBeTried(t *testing.T) {
 	w.site(w.provider("http://127.0.0.1:1"))
 	w.run(nil)
 	jira := w.ticket(&identityv1.Draft{Site: []byte(`{"id":"jira"}`)})
+	nope := w.ticket(&identityv1.Draft{Site: []byte(`{"id":"jira"}`), Fetches: &identityv1.Fetches{Provider: "nope"}})
+	// A gateway that was broken into gets no token but the one that is tried.
+	for name, fetch := range map[string]*identityv1.FetchRequest{
+		"nothing is fetched": {Site: "jira", Provider: "corp"}, "another provider": {Site: "jira", Provider: "corp"}, "another client": {Site: "jira", Provider: "nope", ClientId: "x"},
+	} {
+		ticket := nope
+		if name == "nothing is fetched" {
+			ticket = jira
+		}
+		r := &identityv1.TrialRequest{Ticket: ticket, Question: &identityv1.TrialRequest_Fetch{Fetch: fetch}}
+		if err := ask.Do(t.Context(), w.gw, topology.Trial, r, new(identityv1.TrialReply)); fault.CodeOf(err) != fault.Forbidden {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	question := &identityv1.TrialRequest_Introspect{Introspect: &identityv1.IntrospectRequest{Site: "jira", Token: "x"}}
 	for name, r := range map[string]*identityv1.TrialRequest{
 		"no draft":     {Question: question},
@@ -112,7 +130,7 @@ func TestWhatCannotBeTried(t *testing.T) {
 		"altered":      {Ticket: append([]byte{jira[0] ^ 1}, jira[1:]...), Question: question},
 		"no question":  {Ticket: jira},
 		"another site": {Ticket: w.ticket(&identityv1.Draft{Site: []byte(`{"id":"wiki"}`)}), Question: question},
-		"no provider":  {Ticket: jira, Question: &identityv1.TrialRequest_Fetch{Fetch: &identityv1.FetchRequest{Site: "jira", Provider: "nope"}}},
+		"no provider":  {Ticket: nope, Question: &identityv1.TrialRequest_Fetch{Fetch: &identityv1.FetchRequest{Site: "jira", Provider: "nope"}}},
 	} {
 		reply := new(identityv1.TrialReply)
 		err := ask.Do(t.Context(), w.gw, topology.Trial, r, reply)

@@ -15,7 +15,7 @@ func Example() {
 	// Output:
 	// log.config audit.in.eu-1 gateways.v1.beat.eu-1
 	// rate.t.c0ffee.60.7
-	// [_INBOX_gateway.> live.config live.tokens audit.committed.* gateway.v1.trial $SRV.>]
+	// [_INBOX_gateway.> live.config live.tokens audit.committed.* gateway.v1.trial gateway $SRV.>]
 }
 
 func ExampleServerConf() {

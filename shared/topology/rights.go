@@ -116,7 +116,7 @@ func gateway(r Rights, id string) Rights {
 	r.Publish = append(r.Publish, readStream("KV_"+BucketSecrets)...)
 	r.Publish = append(r.Publish, AuditIn(id), GatewayBeat(id), "$KV."+BucketGateways+"."+id, Introspect, WhoAmI, Groups, Authorize, Exchange, Trial, Reserve,
 		"$JS.API.STREAM.INFO.KV_"+BucketGateways)
-	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id, CallTrial)
+	r.Subscribe = append(r.Subscribe, AuditCommitted+"."+id, CallTrial+" "+QueueGateway) // in its turn: who listened beside would see what others are asked
 	return answers(r)
 }
 

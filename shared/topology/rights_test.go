@@ -99,6 +99,9 @@ func mayPublish() map[string][]topology.Service {
 func maySubscribe() map[string][]topology.Service {
 	all := map[string][]topology.Service{
 		"live.config":            append(config, readers...),
+		"live.tokens":            {topology.Config, topology.Gateway, topology.Audit},
+		"gateway.v1.trial":       nobody, // without its queue
+		"gateway.v1.>":           nobody,
 		"gateways.v1.beat.*":     config,
 		"config.v1.readlog":      config,
 		"identity.v1.introspect": {topology.Introspection},
@@ -159,6 +162,19 @@ func TestNobodyCanDoMoreThanItsRights(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAGatewayAnswersTrialsInItsTurn, and hears nothing of those that others answer: they carry credentials.
+func TestAGatewayAnswersTrialsInItsTurn(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t)
+	for queue, refused := range map[string]bool{topology.QueueGateway: false, "another": true, "": true} {
+		nc := n.Connect(t, topology.Gateway)
+		nc.SetErrorHandler(nil) // what is refused here is refused on purpose
+		if got := refuses(t, nc, func() error { _, err := nc.QueueSubscribeSync(topology.CallTrial, queue); return err }); got != refused {
+			t.Errorf("queue %q: refused %t", queue, got)
+		}
 	}
 }
 

@@ -29,7 +29,9 @@ type Draft struct {
 	// The site as the configuration document has it, in JSON.
 	Site []byte `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
 	// Secrets of it that the bucket does not hold, by "ref.version", each sealed to its owner.
-	Sealed        map[string][]byte `protobuf:"bytes,2,rep,name=sealed,proto3" json:"sealed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Sealed map[string][]byte `protobuf:"bytes,2,rep,name=sealed,proto3" json:"sealed,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What a token is fetched by; absent: none is. Nothing else is fetched for the draft.
+	Fetches       *Fetches `protobuf:"bytes,3,opt,name=fetches,proto3" json:"fetches,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,6 +80,66 @@ func (x *Draft) GetSealed() map[string][]byte {
 	return nil
 }
 
+func (x *Draft) GetFetches() *Fetches {
+	if x != nil {
+		return x.Fetches
+	}
+	return nil
+}
+
+// Fetches says of which provider a token is fetched, and as whom; an empty client_id: as the client of its configuration.
+type Fetches struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Provider      string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	ClientId      string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fetches) Reset() {
+	*x = Fetches{}
+	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fetches) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fetches) ProtoMessage() {}
+
+func (x *Fetches) ProtoReflect() protoreflect.Message {
+	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fetches.ProtoReflect.Descriptor instead.
+func (*Fetches) Descriptor() ([]byte, []int) {
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Fetches) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Fetches) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
 // DraftReply is what makes introspection take a draft. Subject identity.v1.draft, which only config may ask: a gateway that made
 // drafts could have any secret sent anywhere.
 type DraftReply struct {
@@ -90,7 +152,7 @@ type DraftReply struct {
 
 func (x *DraftReply) Reset() {
 	*x = DraftReply{}
-	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	mi := &file_identity_v1_trial_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +164,7 @@ func (x *DraftReply) String() string {
 func (*DraftReply) ProtoMessage() {}
 
 func (x *DraftReply) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[1]
+	mi := &file_identity_v1_trial_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +177,7 @@ func (x *DraftReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DraftReply.ProtoReflect.Descriptor instead.
 func (*DraftReply) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{1}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DraftReply) GetTicket() []byte {
@@ -144,7 +206,7 @@ type TrialRequest struct {
 
 func (x *TrialRequest) Reset() {
 	*x = TrialRequest{}
-	mi := &file_identity_v1_trial_proto_msgTypes[2]
+	mi := &file_identity_v1_trial_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -156,7 +218,7 @@ func (x *TrialRequest) String() string {
 func (*TrialRequest) ProtoMessage() {}
 
 func (x *TrialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[2]
+	mi := &file_identity_v1_trial_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -169,7 +231,7 @@ func (x *TrialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialRequest.ProtoReflect.Descriptor instead.
 func (*TrialRequest) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{2}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TrialRequest) GetQuestion() isTrialRequest_Question {
@@ -264,7 +326,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_identity_v1_trial_proto_msgTypes[3]
+	mi := &file_identity_v1_trial_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -276,7 +338,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[3]
+	mi := &file_identity_v1_trial_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -289,7 +351,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{3}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FetchRequest) GetProvider() string {
@@ -340,7 +402,7 @@ type TrialReply struct {
 
 func (x *TrialReply) Reset() {
 	*x = TrialReply{}
-	mi := &file_identity_v1_trial_proto_msgTypes[4]
+	mi := &file_identity_v1_trial_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +414,7 @@ func (x *TrialReply) String() string {
 func (*TrialReply) ProtoMessage() {}
 
 func (x *TrialReply) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[4]
+	mi := &file_identity_v1_trial_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +427,7 @@ func (x *TrialReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrialReply.ProtoReflect.Descriptor instead.
 func (*TrialReply) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{4}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TrialReply) GetAnswer() isTrialReply_Answer {
@@ -474,7 +536,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_identity_v1_trial_proto_msgTypes[5]
+	mi := &file_identity_v1_trial_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +548,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[5]
+	mi := &file_identity_v1_trial_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +561,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{5}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Token) GetAccessToken() string {
@@ -554,7 +616,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_identity_v1_trial_proto_msgTypes[6]
+	mi := &file_identity_v1_trial_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +628,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[6]
+	mi := &file_identity_v1_trial_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +641,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{6}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Exchange) GetTo() string {
@@ -663,7 +725,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_identity_v1_trial_proto_msgTypes[7]
+	mi := &file_identity_v1_trial_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +737,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_identity_v1_trial_proto_msgTypes[7]
+	mi := &file_identity_v1_trial_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +750,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_identity_v1_trial_proto_rawDescGZIP(), []int{7}
+	return file_identity_v1_trial_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Field) GetName() string {
@@ -709,13 +771,17 @@ var File_identity_v1_trial_proto protoreflect.FileDescriptor
 
 const file_identity_v1_trial_proto_rawDesc = "" +
 	"\n" +
-	"\x17identity/v1/trial.proto\x12\x15gatehouse.identity.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aidentity/v1/identity.proto\"\x98\x01\n" +
+	"\x17identity/v1/trial.proto\x12\x15gatehouse.identity.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aidentity/v1/identity.proto\"\xd2\x01\n" +
 	"\x05Draft\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\fR\x04site\x12@\n" +
-	"\x06sealed\x18\x02 \x03(\v2(.gatehouse.identity.v1.Draft.SealedEntryR\x06sealed\x1a9\n" +
+	"\x06sealed\x18\x02 \x03(\v2(.gatehouse.identity.v1.Draft.SealedEntryR\x06sealed\x128\n" +
+	"\afetches\x18\x03 \x01(\v2\x1e.gatehouse.identity.v1.FetchesR\afetches\x1a9\n" +
 	"\vSealedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"$\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"B\n" +
+	"\aFetches\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\"$\n" +
 	"\n" +
 	"DraftReply\x12\x16\n" +
 	"\x06ticket\x18\x01 \x01(\fR\x06ticket\"\xbb\x02\n" +
@@ -782,45 +848,47 @@ func file_identity_v1_trial_proto_rawDescGZIP() []byte {
 	return file_identity_v1_trial_proto_rawDescData
 }
 
-var file_identity_v1_trial_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_identity_v1_trial_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_identity_v1_trial_proto_goTypes = []any{
 	(*Draft)(nil),                 // 0: gatehouse.identity.v1.Draft
-	(*DraftReply)(nil),            // 1: gatehouse.identity.v1.DraftReply
-	(*TrialRequest)(nil),          // 2: gatehouse.identity.v1.TrialRequest
-	(*FetchRequest)(nil),          // 3: gatehouse.identity.v1.FetchRequest
-	(*TrialReply)(nil),            // 4: gatehouse.identity.v1.TrialReply
-	(*Token)(nil),                 // 5: gatehouse.identity.v1.Token
-	(*Exchange)(nil),              // 6: gatehouse.identity.v1.Exchange
-	(*Field)(nil),                 // 7: gatehouse.identity.v1.Field
-	nil,                           // 8: gatehouse.identity.v1.Draft.SealedEntry
-	(*IntrospectRequest)(nil),     // 9: gatehouse.identity.v1.IntrospectRequest
-	(*WhoAmIRequest)(nil),         // 10: gatehouse.identity.v1.WhoAmIRequest
-	(*GroupsRequest)(nil),         // 11: gatehouse.identity.v1.GroupsRequest
-	(*IntrospectReply)(nil),       // 12: gatehouse.identity.v1.IntrospectReply
-	(*WhoAmIReply)(nil),           // 13: gatehouse.identity.v1.WhoAmIReply
-	(*GroupsReply)(nil),           // 14: gatehouse.identity.v1.GroupsReply
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Fetches)(nil),               // 1: gatehouse.identity.v1.Fetches
+	(*DraftReply)(nil),            // 2: gatehouse.identity.v1.DraftReply
+	(*TrialRequest)(nil),          // 3: gatehouse.identity.v1.TrialRequest
+	(*FetchRequest)(nil),          // 4: gatehouse.identity.v1.FetchRequest
+	(*TrialReply)(nil),            // 5: gatehouse.identity.v1.TrialReply
+	(*Token)(nil),                 // 6: gatehouse.identity.v1.Token
+	(*Exchange)(nil),              // 7: gatehouse.identity.v1.Exchange
+	(*Field)(nil),                 // 8: gatehouse.identity.v1.Field
+	nil,                           // 9: gatehouse.identity.v1.Draft.SealedEntry
+	(*IntrospectRequest)(nil),     // 10: gatehouse.identity.v1.IntrospectRequest
+	(*WhoAmIRequest)(nil),         // 11: gatehouse.identity.v1.WhoAmIRequest
+	(*GroupsRequest)(nil),         // 12: gatehouse.identity.v1.GroupsRequest
+	(*IntrospectReply)(nil),       // 13: gatehouse.identity.v1.IntrospectReply
+	(*WhoAmIReply)(nil),           // 14: gatehouse.identity.v1.WhoAmIReply
+	(*GroupsReply)(nil),           // 15: gatehouse.identity.v1.GroupsReply
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_identity_v1_trial_proto_depIdxs = []int32{
-	8,  // 0: gatehouse.identity.v1.Draft.sealed:type_name -> gatehouse.identity.v1.Draft.SealedEntry
-	9,  // 1: gatehouse.identity.v1.TrialRequest.introspect:type_name -> gatehouse.identity.v1.IntrospectRequest
-	10, // 2: gatehouse.identity.v1.TrialRequest.whoami:type_name -> gatehouse.identity.v1.WhoAmIRequest
-	11, // 3: gatehouse.identity.v1.TrialRequest.groups:type_name -> gatehouse.identity.v1.GroupsRequest
-	3,  // 4: gatehouse.identity.v1.TrialRequest.fetch:type_name -> gatehouse.identity.v1.FetchRequest
-	12, // 5: gatehouse.identity.v1.TrialReply.introspect:type_name -> gatehouse.identity.v1.IntrospectReply
-	13, // 6: gatehouse.identity.v1.TrialReply.whoami:type_name -> gatehouse.identity.v1.WhoAmIReply
-	14, // 7: gatehouse.identity.v1.TrialReply.groups:type_name -> gatehouse.identity.v1.GroupsReply
-	5,  // 8: gatehouse.identity.v1.TrialReply.fetch:type_name -> gatehouse.identity.v1.Token
-	6,  // 9: gatehouse.identity.v1.TrialReply.exchanges:type_name -> gatehouse.identity.v1.Exchange
-	15, // 10: gatehouse.identity.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	7,  // 11: gatehouse.identity.v1.Exchange.sent:type_name -> gatehouse.identity.v1.Field
-	16, // 12: gatehouse.identity.v1.Exchange.took:type_name -> google.protobuf.Duration
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	9,  // 0: gatehouse.identity.v1.Draft.sealed:type_name -> gatehouse.identity.v1.Draft.SealedEntry
+	1,  // 1: gatehouse.identity.v1.Draft.fetches:type_name -> gatehouse.identity.v1.Fetches
+	10, // 2: gatehouse.identity.v1.TrialRequest.introspect:type_name -> gatehouse.identity.v1.IntrospectRequest
+	11, // 3: gatehouse.identity.v1.TrialRequest.whoami:type_name -> gatehouse.identity.v1.WhoAmIRequest
+	12, // 4: gatehouse.identity.v1.TrialRequest.groups:type_name -> gatehouse.identity.v1.GroupsRequest
+	4,  // 5: gatehouse.identity.v1.TrialRequest.fetch:type_name -> gatehouse.identity.v1.FetchRequest
+	13, // 6: gatehouse.identity.v1.TrialReply.introspect:type_name -> gatehouse.identity.v1.IntrospectReply
+	14, // 7: gatehouse.identity.v1.TrialReply.whoami:type_name -> gatehouse.identity.v1.WhoAmIReply
+	15, // 8: gatehouse.identity.v1.TrialReply.groups:type_name -> gatehouse.identity.v1.GroupsReply
+	6,  // 9: gatehouse.identity.v1.TrialReply.fetch:type_name -> gatehouse.identity.v1.Token
+	7,  // 10: gatehouse.identity.v1.TrialReply.exchanges:type_name -> gatehouse.identity.v1.Exchange
+	16, // 11: gatehouse.identity.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 12: gatehouse.identity.v1.Exchange.sent:type_name -> gatehouse.identity.v1.Field
+	17, // 13: gatehouse.identity.v1.Exchange.took:type_name -> google.protobuf.Duration
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_identity_v1_trial_proto_init() }
@@ -829,13 +897,13 @@ func file_identity_v1_trial_proto_init() {
 		return
 	}
 	file_identity_v1_identity_proto_init()
-	file_identity_v1_trial_proto_msgTypes[2].OneofWrappers = []any{
+	file_identity_v1_trial_proto_msgTypes[3].OneofWrappers = []any{
 		(*TrialRequest_Introspect)(nil),
 		(*TrialRequest_Whoami)(nil),
 		(*TrialRequest_Groups)(nil),
 		(*TrialRequest_Fetch)(nil),
 	}
-	file_identity_v1_trial_proto_msgTypes[4].OneofWrappers = []any{
+	file_identity_v1_trial_proto_msgTypes[5].OneofWrappers = []any{
 		(*TrialReply_Introspect)(nil),
 		(*TrialReply_Whoami)(nil),
 		(*TrialReply_Groups)(nil),
@@ -847,7 +915,7 @@ func file_identity_v1_trial_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_identity_v1_trial_proto_rawDesc), len(file_identity_v1_trial_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,6 +13,12 @@ import (
 // maxTests is how many tests a site may have: each change waits for them.
 const maxTests = 20
 
+// IsVerdict tells whether a text can be what becomes of a call; VerdictWanted says what that is.
+func IsVerdict(text string) bool { return verdict.MatchString(text) }
+
+// VerdictWanted is what is said of a text that is none.
+const VerdictWanted = "must be allow, deny, pass, or a reason such as read_only"
+
 var verdict = regexp.MustCompile(`^[a-z][a-z0-9_]{1,63}$`)
 
 // Types are what a credential that is tried may be.
@@ -35,8 +41,8 @@ func (k *checker) tests(path string, s *configlog.Site) {
 		seen[t.Name] = true
 		k.tried(where, t, s)
 		k.keepsNoSecret(where+".path", t.Path)
-		if !verdict.MatchString(t.Expect) {
-			k.problem(where+".expect", "must be allow, deny, pass, or a reason such as read_only")
+		if !IsVerdict(t.Expect) {
+			k.problem(where+".expect", VerdictWanted)
 		}
 	}
 }

@@ -91,18 +91,18 @@ type places struct {
 }
 
 // places gives them: as they are configured or known of the kind, and what is missing from the discovery document.
-func (c *Client) places(ctx context.Context) (places, error) {
+func (c *Client) places(ctx context.Context, signIn bool) (places, error) {
 	p := c.provider
 	preset, _ := presets.Of(p.Kind)
 	at := places{authorization: cmp.Or(p.AuthorizationEndpoint, preset.SignIn.Authorization), token: cmp.Or(p.TokenEndpoint, preset.SignIn.Token)}
-	if p.Issuer == "" || at.authorization != "" && at.token != "" {
+	if p.Issuer == "" || at.token != "" && (at.authorization != "" || !signIn) {
 		return at, nil
 	}
 	m, _, problem := c.inquiry.endpoint.metadata.get(ctx, c.inquiry)
 	switch {
 	case problem != nil:
 		return at, fault.Wrap(fault.Unavailable, "provider "+p.ID+": "+problem.Text, problem)
-	case !trusted(m.Authorization, p.Issuer), !trusted(m.Token, p.Issuer):
+	case signIn && !trusted(m.Authorization, p.Issuer), !trusted(m.Token, p.Issuer):
 		return at, fault.New(fault.Unavailable, "provider "+p.ID+": its discovery document names an endpoint that is no https URL")
 	}
 	at.authorization, at.token = cmp.Or(at.authorization, m.Authorization), cmp.Or(at.token, m.Token)
@@ -126,7 +126,7 @@ type SignIn struct {
 
 // SignIn begins the sign-in of a person: authorization code (RFC 6749 §4.1) with PKCE (RFC 7636). The error is a fault.
 func (c *Client) SignIn(ctx context.Context, redirect, state, verifier string) (SignIn, error) {
-	at, err := c.places(ctx)
+	at, err := c.places(ctx, true)
 	switch {
 	case err != nil:
 		return SignIn{}, err
@@ -156,7 +156,7 @@ func (c *Client) Exchange(ctx context.Context, tokenURL, code, verifier, redirec
 
 // Fetch gets a token by client credentials (RFC 6749 §4.4). hide is told the secret before it is shown. The error is a fault.
 func (c *Client) Fetch(ctx context.Context, hide func(secret string)) (*identityv1.Token, error) {
-	where, err := c.places(ctx)
+	where, err := c.places(ctx, false)
 	switch {
 	case err != nil:
 		return nil, err
