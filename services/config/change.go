@@ -60,7 +60,7 @@ type outcome struct {
 }
 
 // maxRaces is how often a change to "whatever there is" is made anew because another instance was first.
-const maxRaces = 5
+const maxRaces = 20
 
 // decision is a change that may follow the state it was decided on.
 type decision struct {

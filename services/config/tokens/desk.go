@@ -117,7 +117,7 @@ type By struct {
 }
 
 // maxRaces is how often a decision is made anew because another instance was first.
-const maxRaces = 5
+const maxRaces = 20
 
 // decide stores what propose says, given what there is; no facts: nothing is stored. It gives the State that holds it.
 func (d *Desk) decide(ctx context.Context, by By, propose func() ([]proto.Message, error)) (eventlog.State, error) {
