@@ -2,10 +2,12 @@ package testkit
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -48,11 +50,17 @@ func (n *NATS) Start(t testing.TB) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b, err := broker.Start(Logger(t), broker.Settings{Listen: n.listen, StoreDir: filepath.Join(n.dir, "nats"), Users: n.users, Lax: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.Broker = b
+	Until(t, "the address of the server that was there to be free", func() bool {
+		b, err := broker.Start(Logger(t), broker.Settings{Listen: n.listen, StoreDir: filepath.Join(n.dir, "nats"), Users: n.users, Lax: true})
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return false // a child of the test may hold it between fork and exec
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Broker = b
+		return true
+	})
 }
 
 // Store is the folder the server keeps its streams in.
